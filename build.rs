@@ -1,0 +1,2 @@
+//! Nothing yet: the link flags for libtorch land with the set-up.
+fn main() {}

@@ -1,0 +1,6 @@
+//! alphascope: robust fine-tuning of CLIP models, watched in the terminal.
+//!
+//! One rule: **what measures never knows the screen; the screen never knows
+//! libtorch.** The features `torch` and `tui` prove it both ways.
+
+pub mod sweep;

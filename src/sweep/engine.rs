@@ -1,0 +1,68 @@
+//! What a measuring engine offers, in plain numbers. `torch` implements it on
+//! libtorch, `sim` on a seeded formula; `drive` is the only caller.
+
+use thiserror::Error;
+
+use super::ids::{Alpha, DatasetId};
+
+/// What one batch of images gave at one point of the path.
+///
+/// The vectors have one entry per image, in the order the images were asked
+/// for, so that differences between points can be paired.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BatchOutcome {
+    /// Whether the largest logit was the label's (top-1).
+    pub hit: Vec<bool>,
+    /// Whether the label was among the five largest logits. `None` where the
+    /// dataset has five classes or fewer.
+    pub hit5: Option<Vec<bool>>,
+    /// Cross-entropy of each image, in nats.
+    pub loss: Vec<f64>,
+    /// Images whose two largest logits differ by less than
+    /// [`NEAR_TIE`] × the largest magnitude: another batch size, thread count
+    /// or device may flip them.
+    pub near_ties: u32,
+}
+
+/// Relative gap of the two largest logits under which a prediction may flip
+/// with rounding.
+pub const NEAR_TIE: f64 = 1e-4;
+
+/// Why a batch could not be measured.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// This cell failed; others may still be measured.
+    #[error("{0}")]
+    Cell(String),
+    /// Images could not be read; the message names them.
+    #[error("{0}")]
+    Data(String),
+    /// The device cannot be used any more: the worker must end. What is
+    /// measured is kept and the run can be resumed.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// One device's worth of measuring. Engines live on their worker's thread and
+/// are built there (nothing of them crosses threads), so `Send` is not asked.
+pub trait Engine {
+    /// A short name for people: `CPU, 2 threads` or `cuda:0 NVIDIA H200`.
+    fn device(&self) -> String;
+
+    /// Brings the weights to θ(α), in place. Does nothing when they are there.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn set_point(&mut self, alpha: Alpha) -> Result<(), EngineError>;
+
+    /// Measures `images` (indices into the dataset, any order) at the current
+    /// point. At most the spec's batch size at a time.
+    ///
+    /// # Errors
+    /// When images cannot be read, logits are not finite, or the device fails.
+    fn evaluate(
+        &mut self,
+        dataset: DatasetId,
+        images: &[usize],
+    ) -> Result<BatchOutcome, EngineError>;
+}

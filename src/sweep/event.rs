@@ -1,0 +1,280 @@
+//! What is measured: one enum, the journal's lines and the screen's diet.
+//!
+//! A run is nothing but its events: live, resume, watch, report, demo and test
+//! are the same fold of them ([`super::state::SweepState`]).
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, WorkerId};
+use super::spec::Role;
+
+/// Version of the journal's lines and of the JSON report.
+pub const SCHEMA: u32 = 1;
+
+/// One line of `events.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// First line of every journal: what will be measured.
+    Header(Header),
+    /// A session began to measure (the first, or a resumption).
+    Started {
+        /// Milliseconds since the Unix epoch.
+        at: u64,
+        /// `alphascope 0.1.0`.
+        program: String,
+        /// Of each worker, in order: the device's name.
+        devices: Vec<String>,
+        /// `(i, n)`: this session measures shard i of n (from 1); `None` = all.
+        shard: Option<(usize, usize)>,
+    },
+    /// One cell advanced by one round. Journalled before anyone sees it.
+    Measured(Measured),
+    /// A cell could not be measured; the rest goes on.
+    CellFailed {
+        /// Which cell.
+        cell: CellId,
+        /// In which round.
+        round: RoundId,
+        /// Operation, thing, expected, got, what to do.
+        message: String,
+    },
+    /// A person paused the sweep.
+    Paused,
+    /// … and let it go on.
+    Resumed,
+    /// A dataset is left out from here on.
+    Skipped {
+        /// Which dataset.
+        dataset: DatasetId,
+    },
+    /// A skipped dataset is taken back.
+    Unskipped {
+        /// Which dataset.
+        dataset: DatasetId,
+    },
+    /// This dataset comes first in each round from here on.
+    Focused {
+        /// Which one; `None`: the spec's order again.
+        dataset: Option<DatasetId>,
+    },
+    /// Something a person should know.
+    Notice {
+        /// How much it matters.
+        level: Level,
+        /// One sentence.
+        text: String,
+    },
+    /// The session ended.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// Seconds of this session from `Started`.
+        seconds: f64,
+    },
+    /// An event of a later version: kept, not understood.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a run will measure: everything a reader needs to show it without the
+/// inputs at hand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Hash of the resolved spec (hex): a resumed run must match.
+    pub spec_hash: String,
+    /// Short name of the zero-shot end (its file's stem).
+    pub zeroshot: String,
+    /// Short name of the fine-tuned end.
+    pub finetuned: String,
+    /// A label that must be shown with every result (as `constructed: …`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// `ViT-B-32`, or a description such as `ViT 6×96, patch 8, image 48`.
+    pub architecture: String,
+    /// The grid, ascending.
+    pub alphas: Vec<Alpha>,
+    /// What is measured on.
+    pub datasets: Vec<DatasetInfo>,
+    /// Names; the first is `dense`.
+    pub variants: Vec<String>,
+    /// Seed of the image order.
+    pub seed: u64,
+    /// Images per forward pass.
+    pub batch: usize,
+}
+
+/// A dataset as the header tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetInfo {
+    /// Name in the spec.
+    pub name: String,
+    /// In- or out-of-distribution.
+    pub role: Role,
+    /// Images that will be visited (after `limit`).
+    pub images: usize,
+    /// Classes among the logits.
+    pub classes: usize,
+    /// Where each round ends: images visited after rounds 0, 1, …; ascending,
+    /// the last equals `images`.
+    pub rounds: Vec<usize>,
+}
+
+/// Result of one cell in one round, for images
+/// `start .. start + images` of the dataset's seeded order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Which cell.
+    pub cell: CellId,
+    /// Which round of its dataset.
+    pub round: RoundId,
+    /// Who measured it.
+    pub worker: WorkerId,
+    /// First position in the seeded order.
+    pub start: usize,
+    /// How many images.
+    pub images: usize,
+    /// Top-1 hits among them.
+    pub correct: usize,
+    /// Top-5 hits; absent where there are five classes or fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correct5: Option<usize>,
+    /// Sum of cross-entropies, in nats.
+    pub loss_sum: f64,
+    /// Predictions that rounding may flip (see [`super::engine::NEAR_TIE`]).
+    pub near_ties: u32,
+    /// One bit per image, position `start` first: was it a top-1 hit.
+    pub hits: Bits,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// How much a notice matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Results stand, but look at it.
+    Warning,
+    /// Something was not measured.
+    Error,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every cell owed was measured (or skipped on request).
+    Complete,
+    /// All was tried; some cells failed.
+    Partial,
+    /// Ended early; the run can be resumed.
+    Stopped,
+}
+
+/// What the worker is doing right now: never journalled, latest wins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// Who.
+    pub worker: WorkerId,
+    /// The cell in hand, and its round.
+    pub cell: CellId,
+    /// See [`Progress::cell`].
+    pub round: RoundId,
+    /// Images of the cell's round done so far.
+    pub done: usize,
+    /// Forward passes done since `Started`, in images (all workers).
+    pub images_done: u64,
+    /// Forward passes owed in all, in images.
+    pub images_total: u64,
+    /// Images a second over the last seconds, all workers; `None` at first.
+    pub rate: Option<f64>,
+    /// Which point the cell is at (for people; the grid says it too).
+    pub alpha: AlphaId,
+}
+
+/// A string of bits, written as base64 (bit i = byte i/8, least significant
+/// first).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bits {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Bits {
+    /// Number of bits. After reading from a journal it is a multiple of 8: the
+    /// event's `images` says how many count.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True without bits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds one bit at the end.
+    pub fn push(&mut self, bit: bool) {
+        if self.len.is_multiple_of(8) {
+            self.bytes.push(0);
+        }
+        if bit && let Some(last) = self.bytes.last_mut() {
+            *last |= 1 << (self.len % 8);
+        }
+        self.len += 1;
+    }
+
+    /// Bit `i`; `None` past the end.
+    #[must_use]
+    pub fn get(&self, i: usize) -> Option<bool> {
+        (i < self.len).then(|| self.bytes[i / 8] >> (i % 8) & 1 == 1)
+    }
+
+    /// All bits in order.
+    pub fn iter(&self) -> impl Iterator<Item = bool> + '_ {
+        (0..self.len).map(|i| self.bytes[i / 8] >> (i % 8) & 1 == 1)
+    }
+
+    /// Cuts or refuses: exactly `len` bits, `None` when there are fewer.
+    #[must_use]
+    pub fn with_len(mut self, len: usize) -> Option<Self> {
+        if self.len < len {
+            return None;
+        }
+        self.bytes.truncate(len.div_ceil(8));
+        self.len = len;
+        Some(self)
+    }
+}
+
+impl FromIterator<bool> for Bits {
+    fn from_iter<I: IntoIterator<Item = bool>>(bits: I) -> Self {
+        let mut all = Self::default();
+        bits.into_iter().for_each(|bit| all.push(bit));
+        all
+    }
+}
+
+impl Serialize for Bits {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use base64::Engine as _;
+        serializer.serialize_str(&base64::engine::general_purpose::STANDARD.encode(&self.bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bits {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use base64::Engine as _;
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(text.as_bytes())
+            .map_err(serde::de::Error::custom)?;
+        let len = bytes.len() * 8;
+        Ok(Self { bytes, len })
+    }
+}

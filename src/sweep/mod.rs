@@ -1,0 +1,8 @@
+//! The core, pure: what is asked, in which order it is measured, what came
+//! out. Knows neither libtorch nor the screen.
+
+pub mod command;
+pub mod engine;
+pub mod event;
+pub mod ids;
+pub mod spec;

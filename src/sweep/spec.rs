@@ -1,0 +1,228 @@
+//! The sweep a user asked for, as they wrote it (`SPEC.toml`).
+//!
+//! Field names are part of the public interface: extend, never rename.
+//! [`Spec::check`] turns what was written into what can be planned.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::ids::Alpha;
+
+/// A spec that cannot be used. The message names the file and the field, what
+/// was expected, what was got and what to do.
+#[derive(Debug, Error)]
+pub enum SpecError {
+    /// The file cannot be read.
+    #[error("cannot read the spec {path}: {source}; give the path of a TOML file")]
+    Read {
+        /// The spec's path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML, or a field that is unknown or of the wrong type.
+    #[error("cannot parse the spec {path}: {message}")]
+    Parse {
+        /// The spec's path.
+        path: PathBuf,
+        /// Line, column and expectation, by the TOML parser.
+        message: String,
+    },
+    /// A value that makes no sense.
+    #[error("spec {path}, field `{field}`: {message}")]
+    Field {
+        /// The spec's path.
+        path: PathBuf,
+        /// Dotted name, as `datasets[1].role`.
+        field: String,
+        /// Expected, got, what to do.
+        message: String,
+    },
+}
+
+/// A whole spec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// A sentence shown with every result, as `constructed: …`. Optional.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The two ends of the path.
+    pub checkpoints: Checkpoints,
+    /// What accuracy is measured on.
+    #[serde(default)]
+    pub datasets: Vec<DatasetSpec>,
+    /// How it is measured.
+    #[serde(default)]
+    pub sweep: SweepSpec,
+    /// Not measured yet: asking for it is refused in plain words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharpness: Option<toml::Table>,
+    /// Not measured yet: asking for it is refused in plain words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barriers: Option<toml::Table>,
+    /// Not measured yet: asking for it is refused in plain words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<toml::Table>,
+}
+
+/// `[checkpoints]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoints {
+    /// θ₀.
+    pub zeroshot: PathBuf,
+    /// θ₁.
+    pub finetuned: PathBuf,
+    /// An open_clip model name or a config file; absent: inferred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// Absent: by configuration file, or by the table of known models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
+    /// Absent: exp(logit_scale) of the zero-shot checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logit_scale: Option<f64>,
+    /// Rows of a stored head, one class a line; absent: the first id
+    /// dataset's classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_classes: Option<PathBuf>,
+}
+
+/// The non-linearity of the MLPs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// x·σ(1.702 x), as OpenAI's weights were trained with.
+    QuickGelu,
+    /// x·Φ(x), exact.
+    Gelu,
+}
+
+/// One of `[[datasets]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSpec {
+    /// Shown everywhere; unique.
+    pub name: String,
+    /// In- or out-of-distribution.
+    pub role: Role,
+    /// Image folder, WebDataset folder or tar.
+    pub path: PathBuf,
+    /// One class a line; absent: found in the layout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classnames: Option<PathBuf>,
+    /// One prompt a line, the class goes where `{c}` or `{}` stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub templates: Option<PathBuf>,
+    /// A seeded subset of so many images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// What a dataset is to the fine-tuned model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// In-distribution: what the model was fine-tuned on.
+    Id,
+    /// Out-of-distribution.
+    Ood,
+}
+
+/// `[sweep]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SweepSpec {
+    /// The grid.
+    pub alphas: Alphas,
+    /// Seed of the image order (and of everything random).
+    pub seed: u64,
+    /// Images per forward pass.
+    pub batch: usize,
+    /// Of accuracy; sharpness is always measured in float32.
+    pub precision: Precision,
+}
+
+impl Default for SweepSpec {
+    fn default() -> Self {
+        Self { alphas: Alphas::default(), seed: 0, batch: 128, precision: Precision::Auto }
+    }
+}
+
+/// `alphas = [..]` or `{ from, to, steps }` (so many points, ends included).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Alphas {
+    /// Every point named.
+    List(Vec<Alpha>),
+    /// Evenly spaced points.
+    Range(AlphaRange),
+}
+
+/// Evenly spaced points.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlphaRange {
+    /// First point.
+    pub from: Alpha,
+    /// Last point.
+    pub to: Alpha,
+    /// How many points, at least 2.
+    pub steps: usize,
+}
+
+impl Default for Alphas {
+    /// 0, 0.1 … 1.
+    fn default() -> Self {
+        Self::Range(AlphaRange { from: Alpha::ZERO_SHOT, to: Alpha::FINE_TUNED, steps: 11 })
+    }
+}
+
+/// Arithmetic of the accuracy sweep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// bfloat16 on CUDA after a check on the first round, else float32.
+    #[default]
+    Auto,
+    /// float32 (TF32 off).
+    Fp32,
+    /// bfloat16.
+    Bf16,
+}
+
+impl Spec {
+    /// Reads a spec and makes its paths absolute (they are relative to the
+    /// file).
+    ///
+    /// # Errors
+    /// [`SpecError`] when it cannot be read or parsed.
+    pub fn load(path: &Path) -> Result<Self, SpecError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SpecError::Read { path: path.into(), source })?;
+        let mut spec: Self = toml::from_str(&text).map_err(|error| SpecError::Parse {
+            path: path.into(),
+            message: error.to_string().trim_end().to_string(),
+        })?;
+        let absolute = std::path::absolute(path)
+            .map_err(|source| SpecError::Read { path: path.into(), source })?;
+        spec.resolve(absolute.parent().unwrap_or(Path::new("/")));
+        Ok(spec)
+    }
+
+    /// Makes every relative path start at `base`.
+    pub fn resolve(&mut self, base: &Path) {
+        let join = |path: &mut PathBuf| *path = base.join(&*path);
+        join(&mut self.checkpoints.zeroshot);
+        join(&mut self.checkpoints.finetuned);
+        self.checkpoints.head_classes.iter_mut().for_each(join);
+        for dataset in &mut self.datasets {
+            join(&mut dataset.path);
+            dataset.classnames.iter_mut().for_each(join);
+            dataset.templates.iter_mut().for_each(join);
+        }
+    }
+}

@@ -55,14 +55,15 @@ pub trait Engine {
     /// When the device fails.
     fn set_point(&mut self, alpha: Alpha) -> Result<(), EngineError>;
 
-    /// Measures `images` (indices into the dataset, any order) at the current
-    /// point. At most the spec's batch size at a time.
+    /// Measures some images at the current point: `positions` in the dataset's
+    /// seeded visiting order (the engine's inputs know which image stands
+    /// where), at most the spec's batch size at a time.
     ///
     /// # Errors
     /// When images cannot be read, logits are not finite, or the device fails.
     fn evaluate(
         &mut self,
         dataset: DatasetId,
-        images: &[usize],
+        positions: std::ops::Range<usize>,
     ) -> Result<BatchOutcome, EngineError>;
 }

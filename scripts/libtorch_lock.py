@@ -16,7 +16,7 @@ import sys
 import urllib.request
 import zipfile
 
-import libtorch
+import libtorch_fetch as libtorch
 
 TORCH = "2.11.0"
 #: The libraries libtorch_cpu.so itself links to: needed even without a GPU.

@@ -3,4 +3,5 @@
 //! One rule: **what measures never knows the screen; the screen never knows
 //! libtorch.** The features `torch` and `tui` prove it both ways.
 
+pub mod checkpoint;
 pub mod sweep;

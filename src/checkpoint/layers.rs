@@ -1,0 +1,170 @@
+//! Layers: named groups of parameters, as they are moved, perturbed and shown.
+//!
+//! | granularity | groups |
+//! | --- | --- |
+//! | `block` | `stem` (patch, class and position embeddings, ln_pre), `block.i`, `head` (ln_post, projection, stored class weights) |
+//! | `module` | each block is `block.i.attn` (ln_1, q k v, output) and `block.i.mlp` (ln_2, c_fc, c_proj) |
+//! | `tensor` | every canonical tensor alone, by its own name |
+//!
+//! The text tower has the same groups under `text.`: its stem is the token and
+//! position embeddings, its head ln_final and the projection. `logit_scale` is
+//! in no layer.
+
+use rayon::prelude::*;
+
+use super::arch::{Architecture, Expected};
+use super::names::{HEAD_BIAS, HEAD_WEIGHT, is_head};
+use super::tensor::TensorView;
+
+/// How finely parameters are grouped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Granularity {
+    /// A transformer block is one layer.
+    #[default]
+    Block,
+    /// Attention and MLP are layers of their own.
+    Module,
+    /// Every tensor is.
+    Tensor,
+}
+
+/// One group of parameters.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Layer {
+    /// `stem`, `block.3`, `text.block.0.attn`, …
+    pub name: String,
+    /// Canonical names of its tensors.
+    pub tensors: Vec<String>,
+    /// Numbers in them.
+    pub parameters: u64,
+}
+
+/// Groups tensors, in the order of the forward pass: image tower, stored head,
+/// then text tower when `with_text`. `head` is a stored head's number of
+/// classes and whether it has a bias.
+#[must_use]
+pub fn layers(
+    architecture: &Architecture,
+    granularity: Granularity,
+    head: Option<(usize, bool)>,
+    with_text: bool,
+) -> Vec<Layer> {
+    let mut tensors = architecture.image_tensors();
+    if let Some((classes, bias)) = head {
+        tensors.push((HEAD_WEIGHT.into(), vec![classes, architecture.embed]));
+        if bias {
+            tensors.push((HEAD_BIAS.into(), vec![classes]));
+        }
+    }
+    let mut all = group(tensors, granularity);
+    if with_text {
+        all.extend(group(architecture.text_tensors(), granularity));
+    }
+    all
+}
+
+/// Groups of one tower, stem first, head last.
+pub(super) fn group(tensors: Vec<Expected>, granularity: Granularity) -> Vec<Layer> {
+    let mut placed: Vec<((usize, usize), Layer)> = Vec::new();
+    for (name, shape) in tensors {
+        let (order, layer) = place(&name, granularity);
+        let parameters = shape.iter().map(|&d| d as u64).product::<u64>();
+        match placed.iter_mut().find(|(_, known)| known.name == layer) {
+            Some((_, known)) => {
+                known.tensors.push(name);
+                known.parameters += parameters;
+            }
+            None => {
+                placed.push((order, Layer { name: layer, tensors: vec![name], parameters }));
+            }
+        }
+    }
+    placed.sort_by_key(|(order, _)| *order);
+    placed.into_iter().map(|(_, layer)| layer).collect()
+}
+
+/// Order in the forward pass, and name, of the layer a tensor belongs to.
+fn place(tensor: &str, granularity: Granularity) -> ((usize, usize), String) {
+    let (text, inner) = match tensor.strip_prefix("visual.") {
+        Some(inner) => ("", inner),
+        None if is_head(tensor) => ("", tensor),
+        None => ("text.", tensor),
+    };
+    let block = inner
+        .strip_prefix("transformer.resblocks.")
+        .and_then(|rest| rest.split_once('.'))
+        .and_then(|(index, rest)| Some((index.parse::<usize>().ok()?, rest)));
+    let (order, name) = match block {
+        Some((index, rest)) => {
+            let attention = rest.starts_with("ln_1.") || rest.starts_with("attn.");
+            let module = if attention { "attn" } else { "mlp" };
+            let order = (index.saturating_add(1), usize::from(!attention));
+            match granularity {
+                Granularity::Block => ((order.0, 0), format!("block.{index}")),
+                _ => (order, format!("block.{index}.{module}")),
+            }
+        }
+        None if is_head(tensor)
+            || inner.starts_with("ln_post.")
+            || inner.starts_with("ln_final.")
+            || matches!(inner, "proj" | "text_projection") =>
+        {
+            ((usize::MAX, 0), "head".into())
+        }
+        None => ((0, 0), "stem".into()),
+    };
+    match granularity {
+        Granularity::Tensor => (order, tensor.into()),
+        _ => (order, format!("{text}{name}")),
+    }
+}
+
+/// How far a group of parameters moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Distance {
+    /// ‖θ₁ − θ₀‖₂.
+    pub moved: f64,
+    /// ‖θ₀‖₂.
+    pub norm: f64,
+    /// Values that are NaN or infinite at either end; they are left out.
+    pub not_finite: u64,
+}
+
+impl Distance {
+    /// ‖θ₁ − θ₀‖₂ / ‖θ₀‖₂; `None` when θ₀ is all zeros or a value is not finite.
+    #[must_use]
+    pub fn relative(&self) -> Option<f64> {
+        (self.norm > 0.0 && self.not_finite == 0).then(|| self.moved / self.norm)
+    }
+}
+
+/// How far the tensors moved between two ends, together; accumulated in
+/// float64. Tensors that an end lacks are left out; `None` when all are.
+pub fn distance<'a>(
+    tensors: &[String],
+    from: impl Fn(&str) -> Option<TensorView<'a>> + Sync,
+    to: impl Fn(&str) -> Option<TensorView<'a>> + Sync,
+) -> Option<Distance> {
+    let sums = tensors
+        .par_iter()
+        .filter_map(|name| Some(squares(&from(name)?, &to(name)?)))
+        .reduce_with(|a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2))?;
+    Some(Distance { moved: sums.0.sqrt(), norm: sums.1.sqrt(), not_finite: sums.2 })
+}
+
+/// Sums of squares of the difference and of the first, and how many values
+/// were not finite.
+fn squares(a: &TensorView<'_>, b: &TensorView<'_>) -> (f64, f64, u64) {
+    let (mut moved, mut norm, mut bad) = (0.0_f64, 0.0_f64, 0);
+    for (x, y) in a.to_f32().iter().zip(b.to_f32()) {
+        let (x, y) = (f64::from(*x), f64::from(y));
+        if x.is_finite() && y.is_finite() {
+            moved += (y - x) * (y - x);
+            norm += x * x;
+        } else {
+            bad += 1;
+        }
+    }
+    (moved, norm, bad)
+}

@@ -1,0 +1,442 @@
+//! Naming dialects: what a file calls its tensors → canonical names.
+//!
+//! The canonical names (see [`super`]) are open_clip's, without prefixes. Two
+//! dialects are understood:
+//!
+//! | open_clip | Hugging Face `CLIPModel` |
+//! | --- | --- |
+//! | `visual.class_embedding` | `vision_model.embeddings.class_embedding` |
+//! | `visual.positional_embedding` | `vision_model.embeddings.position_embedding.weight` |
+//! | `visual.conv1.weight` | `vision_model.embeddings.patch_embedding.weight` |
+//! | `visual.ln_pre.*` | `vision_model.pre_layrnorm.*` (spelt so) |
+//! | `visual.ln_post.*` | `vision_model.post_layernorm.*` |
+//! | `visual.proj` | `visual_projection.weight`, transposed |
+//! | `visual.transformer.resblocks.i.` | `vision_model.encoder.layers.i.` |
+//! | `…ln_1.*`, `…ln_2.*` | `…layer_norm1.*`, `…layer_norm2.*` |
+//! | `…attn.in_proj_weight`, `…attn.in_proj_bias` | `…self_attn.{q,k,v}_proj.{weight,bias}`, stacked in this order |
+//! | `…attn.out_proj.*` | `…self_attn.out_proj.*` |
+//! | `…mlp.c_fc.*`, `…mlp.c_proj.*` | `…mlp.fc1.*`, `…mlp.fc2.*` |
+//! | `token_embedding.weight` | `text_model.embeddings.token_embedding.weight` |
+//! | `positional_embedding` | `text_model.embeddings.position_embedding.weight` |
+//! | `transformer.resblocks.i.` | `text_model.encoder.layers.i.` |
+//! | `ln_final.*` | `text_model.final_layer_norm.*` |
+//! | `text_projection` | `text_projection.weight`, transposed |
+//! | `logit_scale` | `logit_scale` |
+//!
+//! Wrappers put a prefix before every name (`module.`, `model.`,
+//! `image_encoder.model.`): it is what stands before the patch embedding's
+//! name, and is taken off. A linear head may hang on any part of that prefix
+//! and may be called `head.*` or `classification_head.*`. open_clip's custom
+//! text towers put `text.` before the text tower's names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who named the tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// OpenAI's and open_clip's names.
+    OpenClip,
+    /// Hugging Face transformers' `CLIPModel`.
+    HuggingFace,
+}
+
+impl std::fmt::Display for Dialect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::OpenClip => "open_clip",
+            Self::HuggingFace => "Hugging Face",
+        })
+    }
+}
+
+/// How a canonical tensor is made of the file's own (named as in the file).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipe {
+    /// It is this one.
+    One(String),
+    /// Rows and columns swapped.
+    Transposed(String),
+    /// These three, stacked along the first dimension.
+    Stacked([String; 3]),
+}
+
+/// The result of naming a file's tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Who named them.
+    pub dialect: Dialect,
+    /// What stood before every name, with its final dot; empty for nothing.
+    pub prefix: String,
+    /// By canonical name.
+    pub recipes: BTreeMap<String, Recipe>,
+    /// Buffers and leftovers that are no parameters of the towers.
+    pub ignored: Vec<String>,
+    /// True where parts of a text tower lie there without its transformer.
+    pub leftover_text: bool,
+}
+
+/// Canonical name of a stored head's weight, \[C, E\].
+pub const HEAD_WEIGHT: &str = "classification_head.weight";
+/// Canonical name of a stored head's bias, \[C\].
+pub const HEAD_BIAS: &str = "classification_head.bias";
+
+const OPEN_CLIP_ANCHOR: &str = "visual.conv1.weight";
+const HUGGING_FACE_ANCHOR: &str = "vision_model.embeddings.patch_embedding.weight";
+
+/// Buffers and scalars that are derived or described elsewhere.
+const BUFFERS: [&str; 5] =
+    ["attn_mask", "position_ids", "input_resolution", "context_length", "vocab_size"];
+
+/// Gives every tensor of a file its canonical name. Names that belong to
+/// neither dialect are kept as they are: who checks the architecture reports
+/// them.
+///
+/// # Errors
+/// A message where the file holds no image tower, several, or two tensors of
+/// the same canonical name.
+pub fn canonical<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Names, String> {
+    let names: Vec<&str> = names.into_iter().collect();
+    let (dialect, prefix) = anchor(&names)?;
+    let mut found = Names {
+        dialect,
+        prefix: prefix.to_string(),
+        recipes: BTreeMap::new(),
+        ignored: Vec::new(),
+        leftover_text: false,
+    };
+    // After the prefix, and after each of its beginnings, longest first.
+    let beginnings: Vec<&str> =
+        std::iter::successors((!prefix.is_empty()).then_some(prefix), |p| {
+            let inner = p.strip_suffix('.')?;
+            inner.rfind('.').map(|dot| &p[..=dot])
+        })
+        .collect();
+    let bare = |name: &'a str| {
+        beginnings.iter().find_map(|beginning| name.strip_prefix(beginning)).unwrap_or(name)
+    };
+    let mut stacks: BTreeMap<String, [Option<String>; 3]> = BTreeMap::new();
+    for &name in &names {
+        let own = bare(name);
+        if own.rsplit('.').next().is_some_and(|last| BUFFERS.contains(&last)) {
+            found.ignored.push(name.to_string());
+            continue;
+        }
+        let place = match dialect {
+            Dialect::OpenClip => Place::Whole(open_clip(own)),
+            Dialect::HuggingFace => hugging_face(own),
+        };
+        let (canonical, recipe) = match place {
+            Place::Whole(canonical) => (canonical, Recipe::One(name.to_string())),
+            Place::Transposed(canonical) => (canonical, Recipe::Transposed(name.to_string())),
+            Place::Part(canonical, part) => {
+                stacks.entry(canonical).or_default()[part] = Some(name.to_string());
+                continue;
+            }
+        };
+        if let Some(first) = found.recipes.insert(canonical.clone(), recipe) {
+            return Err(format!(
+                "two of its tensors are both `{canonical}`: {} and {name}; remove one",
+                first.sources().join(", ")
+            ));
+        }
+    }
+    for (canonical, parts) in stacks {
+        match parts {
+            [Some(q), Some(k), Some(v)] => {
+                found.recipes.insert(canonical, Recipe::Stacked([q, k, v]));
+            }
+            // A part is missing: the others stay under their own names, so that they are
+            // listed beside the missing whole.
+            parts => {
+                for name in parts.into_iter().flatten() {
+                    found.recipes.insert(name.clone(), Recipe::One(name));
+                }
+            }
+        }
+    }
+    drop_leftover_text(&mut found);
+    Ok(found)
+}
+
+impl Recipe {
+    /// The file's own names it is made of.
+    #[must_use]
+    pub fn sources(&self) -> Vec<&str> {
+        match self {
+            Self::One(name) | Self::Transposed(name) => vec![name],
+            Self::Stacked(names) => names.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// Dialect and prefix, by what stands before the patch embedding's name.
+fn anchor<'a>(names: &[&'a str]) -> Result<(Dialect, &'a str), String> {
+    let mut towers: BTreeSet<(&str, bool)> = BTreeSet::new();
+    for name in names {
+        for (anchor, hugging_face) in [(OPEN_CLIP_ANCHOR, false), (HUGGING_FACE_ANCHOR, true)] {
+            if let Some(prefix) = name.strip_suffix(anchor)
+                && (prefix.is_empty() || prefix.ends_with('.'))
+            {
+                towers.insert((prefix, hugging_face));
+            }
+        }
+    }
+    let towers: Vec<_> = towers.into_iter().collect();
+    match towers.as_slice() {
+        [(prefix, hugging_face)] => {
+            let dialect = if *hugging_face { Dialect::HuggingFace } else { Dialect::OpenClip };
+            if names.iter().any(|n| n[..].strip_prefix(prefix).is_some_and(is_resnet)) {
+                return Err("its image tower is a ResNet (`visual.layer1…`); only ViT image \
+                     towers can be measured"
+                    .into());
+            }
+            Ok((dialect, prefix))
+        }
+        [] => Err(no_tower(names)),
+        several => {
+            let prefixes: Vec<_> = several.iter().map(|(p, _)| format!("`{p}`")).collect();
+            Err(format!(
+                "it holds {} image towers, under the prefixes {}; save the one to be measured \
+                 alone",
+                several.len(),
+                prefixes.join(", ")
+            ))
+        }
+    }
+}
+
+fn is_resnet(name: &str) -> bool {
+    name.starts_with("visual.layer1.") || name.starts_with("visual.attnpool.")
+}
+
+fn no_tower(names: &[&str]) -> String {
+    let expected = format!(
+        "there is no `{OPEN_CLIP_ANCHOR}` (open_clip naming) and no `{HUGGING_FACE_ANCHOR}` \
+         (Hugging Face naming)"
+    );
+    if names.iter().any(|n| n.contains("visual.trunk.")) {
+        return format!(
+            "{expected}; its image tower is a timm model (`visual.trunk.…`), only open_clip's own \
+             ViT can be measured"
+        );
+    }
+    let mut beginnings: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names {
+        let two: Vec<&str> = name.split('.').take(2).collect();
+        *beginnings.entry(two.join(".")).or_default() += 1;
+    }
+    let mut beginnings: Vec<_> = beginnings.into_iter().collect();
+    beginnings.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let shown: Vec<String> = beginnings
+        .iter()
+        .take(8)
+        .map(|(name, count)| format!("`{}` ({count})", shorten(name)))
+        .collect();
+    let more = if beginnings.len() > shown.len() { ", …" } else { "" };
+    match names.len() {
+        0 => format!("{expected}; it holds no tensors at all"),
+        n => format!("{expected}; its {n} tensors begin with {}{more}", shown.join(", ")),
+    }
+}
+
+fn shorten(name: &str) -> String {
+    match name.char_indices().nth(60) {
+        Some((cut, _)) => format!("{}…", &name[..cut]),
+        None => name.to_string(),
+    }
+}
+
+fn open_clip(name: &str) -> String {
+    match name {
+        "head.weight" => return HEAD_WEIGHT.into(),
+        "head.bias" => return HEAD_BIAS.into(),
+        _ => {}
+    }
+    match name.strip_prefix("text.") {
+        Some(text) if is_text(text) => text.into(),
+        _ => name.into(),
+    }
+}
+
+/// A canonical name of the text tower.
+#[must_use]
+pub fn is_text(name: &str) -> bool {
+    name.starts_with("transformer.")
+        || name.starts_with("ln_final.")
+        || matches!(name, "positional_embedding" | "text_projection" | "token_embedding.weight")
+}
+
+/// A canonical name of the image tower.
+#[must_use]
+pub fn is_image(name: &str) -> bool {
+    name.starts_with("visual.")
+}
+
+/// A canonical name of a stored head.
+#[must_use]
+pub fn is_head(name: &str) -> bool {
+    name == HEAD_WEIGHT || name == HEAD_BIAS
+}
+
+enum Place {
+    Whole(String),
+    Transposed(String),
+    /// Part 0, 1 or 2 of a stack.
+    Part(String, usize),
+}
+
+fn hugging_face(name: &str) -> Place {
+    let renamed = match name {
+        "vision_model.embeddings.class_embedding" => "visual.class_embedding",
+        "vision_model.embeddings.position_embedding.weight" => "visual.positional_embedding",
+        HUGGING_FACE_ANCHOR => OPEN_CLIP_ANCHOR,
+        "text_model.embeddings.token_embedding.weight" => "token_embedding.weight",
+        "text_model.embeddings.position_embedding.weight" => "positional_embedding",
+        "head.weight" => HEAD_WEIGHT,
+        "head.bias" => HEAD_BIAS,
+        "visual_projection.weight" => return Place::Transposed("visual.proj".into()),
+        "text_projection.weight" => return Place::Transposed("text_projection".into()),
+        _ => return hugging_face_tower(name).unwrap_or_else(|| Place::Whole(name.into())),
+    };
+    Place::Whole(renamed.into())
+}
+
+fn hugging_face_tower(name: &str) -> Option<Place> {
+    let norms = [
+        ("vision_model.pre_layrnorm.", "visual.ln_pre."),
+        ("vision_model.post_layernorm.", "visual.ln_post."),
+        ("text_model.final_layer_norm.", "ln_final."),
+    ];
+    for (theirs, ours) in norms {
+        if let Some(end) = name.strip_prefix(theirs) {
+            return Some(Place::Whole(format!("{ours}{end}")));
+        }
+    }
+    let (tower, rest) = match name.strip_prefix("vision_model.encoder.layers.") {
+        Some(rest) => ("visual.transformer.resblocks.", rest),
+        None => ("transformer.resblocks.", name.strip_prefix("text_model.encoder.layers.")?),
+    };
+    let (index, inner) = rest.split_once('.')?;
+    let (module, end) = inner.rsplit_once('.')?;
+    let ours = match module {
+        "layer_norm1" => "ln_1",
+        "layer_norm2" => "ln_2",
+        "self_attn.out_proj" => "attn.out_proj",
+        "mlp.fc1" => "mlp.c_fc",
+        "mlp.fc2" => "mlp.c_proj",
+        _ => {
+            let part = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
+                .iter()
+                .position(|name| *name == module)?;
+            return Some(Place::Part(format!("{tower}{index}.attn.in_proj_{end}"), part));
+        }
+    };
+    Some(Place::Whole(format!("{tower}{index}.{ours}.{end}")))
+}
+
+/// WiSE-FT and model soups delete the text transformer but keep its
+/// embeddings: without the transformer they are nothing.
+fn drop_leftover_text(found: &mut Names) {
+    if found.recipes.keys().any(|name| name.starts_with("transformer.")) {
+        return;
+    }
+    let leftover: Vec<String> =
+        found.recipes.keys().filter(|name| is_text(name)).cloned().collect();
+    for name in leftover {
+        if let Some(recipe) = found.recipes.remove(&name) {
+            found.ignored.extend(recipe.sources().into_iter().map(str::to_string));
+            found.leftover_text = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_come_off_and_heads_hang_anywhere() {
+        for (prefix, head) in [
+            ("", "head."),
+            ("", "classification_head."),
+            ("module.", "module.classification_head."),
+            ("image_encoder.model.", "classification_head."),
+            ("module.image_encoder.model.", "module.classification_head."),
+            ("model.", "classification_head."),
+        ] {
+            let names = [
+                format!("{prefix}visual.conv1.weight"),
+                format!("{prefix}visual.proj"),
+                format!("{prefix}logit_scale"),
+                format!("{prefix}attn_mask"),
+                format!("{head}weight"),
+            ];
+            let found = canonical(names.iter().map(String::as_str)).unwrap();
+            assert_eq!(found.prefix, prefix);
+            let keys: Vec<_> = found.recipes.keys().map(String::as_str).collect();
+            assert_eq!(keys, [HEAD_WEIGHT, "logit_scale", "visual.conv1.weight", "visual.proj"]);
+            assert_eq!(found.ignored, [format!("{prefix}attn_mask")]);
+        }
+    }
+
+    #[test]
+    fn text_embeddings_without_a_transformer_are_left_over() {
+        let names =
+            ["model.visual.conv1.weight", "model.token_embedding.weight", "model.ln_final.bias"];
+        let found = canonical(names).unwrap();
+        assert!(found.leftover_text && found.recipes.len() == 1 && found.ignored.len() == 2);
+    }
+
+    #[test]
+    fn custom_text_towers_lose_their_prefix() {
+        let names = [
+            "visual.conv1.weight",
+            "text.transformer.resblocks.0.ln_1.weight",
+            "text.token_embedding.weight",
+            "text.text_projection",
+        ];
+        let found = canonical(names).unwrap();
+        assert!(found.recipes.contains_key("transformer.resblocks.0.ln_1.weight"));
+        assert!(found.recipes.contains_key("text_projection"));
+    }
+
+    #[test]
+    fn what_is_no_clip_is_told_what_it_is() {
+        for (names, words) in [
+            (&["visual.conv1.weight", "visual.layer1.0.conv1.weight"][..], "ResNet"),
+            (&["visual.trunk.blocks.0.attn.qkv.weight"], "timm"),
+            (&["a.visual.conv1.weight", "b.visual.conv1.weight"], "`a.`, `b.`"),
+            (
+                &["model.layers.0.a", "model.layers.1.b", "lm_head.weight"],
+                "`model.layers` (2), `lm_head.weight` (1)",
+            ),
+            (
+                &["head.weight", "classification_head.weight", "visual.conv1.weight"],
+                "two of its tensors",
+            ),
+            (&[], "no tensors at all"),
+        ] {
+            let error = canonical(names.iter().copied()).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn hugging_face_parts_are_stacked_in_order() {
+        let names = [
+            HUGGING_FACE_ANCHOR,
+            "vision_model.encoder.layers.3.self_attn.v_proj.bias",
+            "vision_model.encoder.layers.3.self_attn.q_proj.bias",
+            "vision_model.encoder.layers.3.self_attn.k_proj.bias",
+            "vision_model.encoder.layers.4.self_attn.k_proj.bias",
+            "vision_model.embeddings.position_ids",
+        ];
+        let found = canonical(names).unwrap();
+        assert_eq!(found.dialect, Dialect::HuggingFace);
+        let stacked = &found.recipes["visual.transformer.resblocks.3.attn.in_proj_bias"];
+        assert_eq!(stacked.sources(), [names[2], names[3], names[1]]);
+        assert!(found.recipes.contains_key(names[4]), "a lone part keeps its name");
+        assert_eq!(found.ignored, [names[5]]);
+    }
+}

@@ -1,0 +1,353 @@
+//! Decides what shapes do not tell: heads, activation, preprocessing.
+
+use std::path::Path;
+
+use super::arch::{
+    Architecture, Dims, ImageTower, MEAN, Overrides, STD, Source, Sources, TextTower,
+};
+use super::config::{self, ModelConfig};
+use super::error::CheckpointError;
+use super::file::Checkpoint;
+use super::known;
+use super::names::Dialect;
+use crate::sweep::spec::Activation;
+
+/// See [`Architecture::resolve`].
+pub(super) fn resolve(
+    files: &[&Checkpoint],
+    dims: &Dims,
+    overrides: &Overrides,
+    notices: &mut Vec<String>,
+) -> Result<Architecture, CheckpointError> {
+    let asked = asked(files, dims, overrides)?;
+    let mut found = Vec::new();
+    if !matches!(asked, Some(Asked::Config(..))) {
+        for file in files {
+            found.extend(configured(file, dims, notices)?);
+        }
+    }
+    agree(files, &found, overrides, asked.is_some())?;
+    // The configuration that counts, and the one to take preprocessing from.
+    let (config, source) = match (&asked, found.first()) {
+        (Some(Asked::Config(config) | Asked::Name(config, _)), _) => (Some(config), Source::Spec),
+        (None, Some((config, source))) => (Some(config), source.clone()),
+        (None, None) => (None, Source::Spec),
+    };
+
+    let (heads, heads_source) = match config {
+        Some(config) => (config.image.heads, source.clone()),
+        None => image_heads(files, dims, notices)?,
+    };
+    let text = match &dims.text {
+        None => None,
+        Some(text) => {
+            let (heads, source) = match config {
+                Some(config) => (config.text.heads, source.clone()),
+                None => text_heads(files, text.width, text.layers, notices)?,
+            };
+            let tower = TextTower {
+                context: text.context,
+                vocab: text.vocab,
+                width: text.width,
+                layers: text.layers,
+                heads,
+                mlp_width: text.mlp_width,
+            };
+            Some((tower, source))
+        }
+    };
+    let (text, text_heads_source) = text.unzip();
+
+    let (activation, text_activation, activation_source) =
+        activation(files, overrides, asked.as_ref(), found.first(), notices);
+    let ((mean, std), preprocess) = match (&asked, found.first()) {
+        (Some(Asked::Config(config)), _) if config.normalize.is_some() => {
+            (config.normalize.unwrap_or((MEAN, STD)), Source::Spec)
+        }
+        (_, Some((ModelConfig { normalize: Some(both), .. }, source))) => (*both, source.clone()),
+        _ => ((MEAN, STD), Source::Assumed("OpenAI CLIP's means, as open_clip does".into())),
+    };
+    let size = match config {
+        Some(config) => config.image_size,
+        None => dims.image.grid.saturating_mul(dims.image.patch),
+    };
+    Ok(Architecture {
+        name: known::by_dims(dims).map(|known| known.name.to_string()),
+        image: ImageTower {
+            size,
+            patch: dims.image.patch,
+            grid: dims.image.grid,
+            width: dims.image.width,
+            layers: dims.image.layers,
+            heads,
+            mlp_width: dims.image.mlp_width,
+        },
+        text,
+        embed: dims.embed,
+        activation,
+        text_activation,
+        mean,
+        std,
+        sources: Sources {
+            heads: heads_source,
+            text_heads: text_heads_source,
+            activation: activation_source,
+            preprocess,
+        },
+    })
+}
+
+/// What the spec's `architecture` means.
+enum Asked {
+    /// A configuration file.
+    Config(ModelConfig),
+    /// A known model, and whether its name asks for QuickGELU.
+    Name(ModelConfig, bool),
+}
+
+fn asked(
+    files: &[&Checkpoint],
+    dims: &Dims,
+    overrides: &Overrides,
+) -> Result<Option<Asked>, CheckpointError> {
+    let Some(architecture) = &overrides.architecture else { return Ok(None) };
+    let path = Path::new(architecture);
+    let (asked, config) = if path.is_file() || architecture.ends_with(".json") {
+        let config = ModelConfig::read(path)
+            .map_err(|message| CheckpointError::Config { path: path.into(), message })?;
+        (Asked::Config(config.clone()), config)
+    } else if let Some((known, quick)) = known::by_name(architecture) {
+        let config = ModelConfig::of(&known, quick);
+        (Asked::Name(config.clone(), quick), config)
+    } else {
+        let names: Vec<_> = known::all().map(|known| known.name).collect();
+        return Err(CheckpointError::Override {
+            field: "architecture",
+            message: format!(
+                "expected a configuration file (.json) or one of {}, got `{architecture}`",
+                names.join(", ")
+            ),
+        });
+    };
+    let differences = config.differences(dims);
+    if !differences.is_empty() {
+        return Err(CheckpointError::Architecture {
+            path: first_path(files),
+            message: format!(
+                "the spec says {architecture}, but the file has {}; correct or remove \
+                 `architecture`",
+                differences.join(", ")
+            ),
+        });
+    }
+    Ok(Some(asked))
+}
+
+/// The configuration that travels in or beside a file, if it fits.
+fn configured(
+    file: &Checkpoint,
+    dims: &Dims,
+    notices: &mut Vec<String>,
+) -> Result<Option<(ModelConfig, Source)>, CheckpointError> {
+    for key in ["open_clip_config", "config"] {
+        let Some(text) = file.metadata().get(key) else { continue };
+        let config = serde_json::from_str(text)
+            .map_err(|error| error.to_string())
+            .and_then(|value| ModelConfig::parse(&value));
+        match config {
+            Ok(config) if config.differences(dims).is_empty() => {
+                return Ok(Some((config, Source::Metadata(file.path().into()))));
+            }
+            Ok(config) => notices.push(format!(
+                "the metadata of {} are not used: the file has {}",
+                file.path().display(),
+                config.differences(dims).join(", ")
+            )),
+            Err(message) => notices.push(format!(
+                "`{key}` in the metadata of {} is not used: {message}",
+                file.path().display()
+            )),
+        }
+    }
+    for path in config::beside(file.path()) {
+        match ModelConfig::read(&path) {
+            Ok(config) if config.differences(dims).is_empty() => {
+                return Ok(Some((config, Source::Config(path))));
+            }
+            Ok(config) => push_once(
+                notices,
+                format!(
+                    "{} is not used: it is of another model; the file has {}",
+                    path.display(),
+                    config.differences(dims).join(", ")
+                ),
+            ),
+            // A model that is plainly this one but asks for more than can be done must not be
+            // measured as if it did not; an unrelated JSON file may lie anywhere.
+            Err(message) if message.contains("not supported") => {
+                return Err(CheckpointError::Config { path, message });
+            }
+            Err(message) => {
+                push_once(notices, format!("{} is not used: {message}", path.display()))
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn push_once(notices: &mut Vec<String>, notice: String) {
+    if !notices.contains(&notice) {
+        notices.push(notice);
+    }
+}
+
+/// The ends' configurations must not contradict each other.
+fn agree(
+    files: &[&Checkpoint],
+    found: &[(ModelConfig, Source)],
+    overrides: &Overrides,
+    asked: bool,
+) -> Result<(), CheckpointError> {
+    let [(a, from_a), (b, from_b), ..] = found else { return Ok(()) };
+    let mut against = Vec::new();
+    if !asked {
+        if a.image.heads != b.image.heads || a.text.heads != b.text.heads {
+            against.push(("architecture", "heads"));
+        }
+        if a.image_size != b.image_size {
+            against.push(("architecture", "the image size"));
+        }
+        if a.normalize.is_some() && b.normalize.is_some() && a.normalize != b.normalize {
+            against.push(("architecture", "colour means"));
+        }
+    }
+    if overrides.activation.is_none()
+        && (a.image.activation, a.text.activation) != (b.image.activation, b.text.activation)
+    {
+        against.push(("activation", "the activation"));
+    }
+    let Some((field, what)) = against.first() else { return Ok(()) };
+    Err(CheckpointError::Architecture {
+        path: first_path(files),
+        message: format!(
+            "the ends' configurations differ in {what} ({} and {}): set `{field}` in the spec",
+            place(from_a),
+            place(from_b)
+        ),
+    })
+}
+
+fn place(source: &Source) -> String {
+    match source {
+        Source::Config(path) => path.display().to_string(),
+        Source::Metadata(path) => format!("metadata of {}", path.display()),
+        other => other.to_string(),
+    }
+}
+
+fn image_heads(
+    files: &[&Checkpoint],
+    dims: &Dims,
+    notices: &mut Vec<String>,
+) -> Result<(usize, Source), CheckpointError> {
+    let image = &dims.image;
+    if let Some((heads, name)) = known::image_heads(image.width, image.layers, image.mlp_width) {
+        return Ok((heads, Source::Known(name.into())));
+    }
+    by_rule(files, "image", image.width, notices)
+}
+
+fn text_heads(
+    files: &[&Checkpoint],
+    width: usize,
+    layers: usize,
+    notices: &mut Vec<String>,
+) -> Result<(usize, Source), CheckpointError> {
+    match known::text_heads(width, layers) {
+        Some((heads, name)) => Ok((heads, Source::Known(name.into()))),
+        None => by_rule(files, "text", width, notices),
+    }
+}
+
+/// OpenAI's rule: heads of 64 channels. Only where it divides, and said aloud.
+fn by_rule(
+    files: &[&Checkpoint],
+    tower: &str,
+    width: usize,
+    notices: &mut Vec<String>,
+) -> Result<(usize, Source), CheckpointError> {
+    if width > 0 && width.is_multiple_of(64) {
+        let heads = width / 64;
+        notices.push(format!(
+            "heads of the {tower} tower: {heads} assumed (width {width} / 64), nothing says \
+             otherwise; set `architecture` to a config.json if they are not"
+        ));
+        return Ok((heads, Source::Assumed("width / 64".into())));
+    }
+    Err(CheckpointError::Architecture {
+        path: first_path(files),
+        message: format!(
+            "tensors do not tell the heads of its {tower} tower (width {width}), and there is no \
+             configuration beside it; put its open_clip_config.json beside it or set \
+             `architecture` in the spec to an open_clip model name or the path of a config.json"
+        ),
+    })
+}
+
+/// Words in file names that tell how the weights were trained, by open_clip's
+/// list of pretrained tags.
+const WORDS: [(&str, Activation); 9] = [
+    ("quickgelu", Activation::QuickGelu),
+    ("quick_gelu", Activation::QuickGelu),
+    ("openai", Activation::QuickGelu),
+    ("metaclip", Activation::QuickGelu),
+    ("dfn2b", Activation::QuickGelu),
+    ("dfn5b", Activation::QuickGelu),
+    ("laion2b", Activation::Gelu),
+    ("datacomp", Activation::Gelu),
+    ("commonpool", Activation::Gelu),
+];
+
+fn activation(
+    files: &[&Checkpoint],
+    overrides: &Overrides,
+    asked: Option<&Asked>,
+    found: Option<&(ModelConfig, Source)>,
+    notices: &mut Vec<String>,
+) -> (Activation, Activation, Source) {
+    if let Some(activation) = overrides.activation {
+        return (activation, activation, Source::Spec);
+    }
+    match asked {
+        Some(Asked::Config(config)) => {
+            return (config.image.activation, config.text.activation, Source::Spec);
+        }
+        Some(Asked::Name(_, true)) => {
+            return (Activation::QuickGelu, Activation::QuickGelu, Source::Spec);
+        }
+        _ => {}
+    }
+    if let Some((config, source)) = found {
+        return (config.image.activation, config.text.activation, source.clone());
+    }
+    for file in files {
+        let stem = file.stem().to_lowercase();
+        if let Some((word, activation)) = WORDS.iter().find(|(word, _)| stem.contains(word)) {
+            return (*activation, *activation, Source::FileName((*word).into()));
+        }
+    }
+    let (activation, name, why) = match files.first().map(|file| file.dialect()) {
+        Some(Dialect::HuggingFace) => {
+            (Activation::QuickGelu, "quick_gelu", "the default of Hugging Face's CLIP")
+        }
+        _ => (Activation::Gelu, "gelu", "open_clip's default; OpenAI's weights need quick_gelu"),
+    };
+    notices.push(format!(
+        "activation: {name} assumed ({why}), nothing says otherwise; set `activation` if it is not"
+    ));
+    (activation, activation, Source::Assumed(why.into()))
+}
+
+fn first_path(files: &[&Checkpoint]) -> std::path::PathBuf {
+    files.first().map(|file| file.path().to_path_buf()).unwrap_or_default()
+}

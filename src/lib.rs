@@ -5,3 +5,5 @@
 
 pub mod checkpoint;
 pub mod sweep;
+#[cfg(feature = "torch")]
+pub mod torch;

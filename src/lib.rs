@@ -3,7 +3,10 @@
 //! One rule: **what measures never knows the screen; the screen never knows
 //! libtorch.** The features `torch` and `tui` prove it both ways.
 
+pub mod app;
 pub mod checkpoint;
 pub mod sweep;
 #[cfg(feature = "torch")]
 pub mod torch;
+#[cfg(feature = "tui")]
+pub mod ui;

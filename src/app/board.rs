@@ -1,0 +1,361 @@
+//! What the screen shows of a run: curves, best points, gain and verdict,
+//! derived from the fold of events and nothing else.
+
+use crate::sweep::ids::{AlphaId, DatasetId};
+use crate::sweep::spec::Role;
+
+use super::live::{Metric, Shown, Target};
+use super::run::SweepState;
+
+/// A number and its 95 % interval, all in the same unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// Best guess.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub lo: f64,
+    /// Upper end of the interval.
+    pub hi: f64,
+}
+
+impl Estimate {
+    /// Half the interval's width: what stands behind ±.
+    #[must_use]
+    pub fn half(&self) -> f64 {
+        (self.hi - self.lo) / 2.0
+    }
+}
+
+/// One curve at one α.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Point {
+    /// Images measured (of a mean: over all its datasets).
+    pub done: usize,
+    /// Images owed.
+    pub total: usize,
+    /// Top-1 in percent; `None` before the first image.
+    pub top1: Option<Estimate>,
+    /// Top-5 in percent; `None` where there are five classes or fewer.
+    pub top5: Option<f64>,
+    /// Mean cross-entropy, nats.
+    pub loss: Option<f64>,
+    /// Predictions that rounding may flip.
+    pub near_ties: u64,
+    /// Why it could not be measured on.
+    pub failed: Option<String>,
+}
+
+impl Point {
+    /// The value of that metric: percent or nats.
+    #[must_use]
+    pub fn value(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::Accuracy => self.top1.map(|it| it.value),
+            Metric::Loss => self.loss,
+        }
+    }
+
+    /// The band of that metric; the loss has none.
+    #[must_use]
+    pub fn band(&self, metric: Metric) -> Option<(f64, f64)> {
+        match metric {
+            Metric::Accuracy => self.top1.map(|it| (it.lo, it.hi)),
+            Metric::Loss => None,
+        }
+    }
+}
+
+/// What is going on with a curve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing measured yet.
+    Waiting,
+    /// Some images measured.
+    Measuring,
+    /// Every image at every α.
+    Complete,
+    /// Left out on a person's wish.
+    Skipped,
+    /// So many cells could not be measured on.
+    Failed(usize),
+}
+
+/// One line of the chart, one row of the list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// Whose.
+    pub target: Target,
+    /// The dataset's name, or `OOD mean`.
+    pub name: String,
+    /// ID or OOD.
+    pub role: Role,
+    /// Classes among the logits; 0 for a mean.
+    pub classes: usize,
+    /// One per α of the grid.
+    pub points: Vec<Point>,
+    /// Index of the highest top-1 (the smallest α of equals).
+    pub best: Option<usize>,
+    /// Top-1 there minus the better end's, percentage points; `None` until
+    /// both ends are measured.
+    pub gain: Option<f64>,
+    /// Barrier of the path, percentage points (see the docs' formulas).
+    pub barrier: Option<f64>,
+    /// Images × α done.
+    pub done: usize,
+    /// Images × α owed.
+    pub total: usize,
+    /// What is going on.
+    pub state: State,
+}
+
+/// Is robust fine-tuning a success here?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The gain's interval lies above 0.
+    Success,
+    /// The gain's interval lies below 0, or there is a barrier.
+    Failure,
+    /// Neither yet.
+    Undecided,
+}
+
+/// RFT gain: how much the best interior point beats the better end, on the OOD
+/// mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gain {
+    /// Percentage points, with the paired interval.
+    pub estimate: Estimate,
+    /// Index of the interior point.
+    pub best: usize,
+    /// In words.
+    pub verdict: Verdict,
+}
+
+/// Everything the live screen shows of the run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Board {
+    /// Name of the α = 0 end.
+    pub zeroshot: String,
+    /// Name of the α = 1 end.
+    pub finetuned: String,
+    /// Must be visible wherever results are.
+    pub label: Option<String>,
+    /// What model.
+    pub architecture: String,
+    /// The grid, ascending.
+    pub alphas: Vec<f64>,
+    /// Datasets in the spec's order.
+    pub curves: Vec<Curve>,
+    /// Over the OOD datasets; `None` without any.
+    pub mean: Option<Curve>,
+    /// `None` until both ends and one point between are measured on OOD data.
+    pub gain: Option<Gain>,
+    /// Largest barrier over the datasets, percentage points, and whose.
+    pub barrier: Option<(f64, DatasetId)>,
+    /// Images × α done, of the datasets not skipped.
+    pub done: u64,
+    /// Images × α owed, of the datasets not skipped.
+    pub total: u64,
+    /// Predictions that rounding may flip.
+    pub near_ties: u64,
+    /// Cells that could not be measured on.
+    pub failed: usize,
+}
+
+impl Board {
+    /// Derives all of it.
+    #[must_use]
+    pub fn of(run: &SweepState) -> Self {
+        let Some(header) = run.header() else { return Self::default() };
+        let alphas: Vec<f64> = header.alphas.iter().map(|alpha| alpha.get()).collect();
+        let curves: Vec<Curve> = (0..header.datasets.len())
+            .filter_map(|i| dataset(run, DatasetId(i), &alphas))
+            .collect();
+        let mean = mean(&curves, &alphas);
+        let kept = || curves.iter().filter(|curve| curve.state != State::Skipped);
+        let barrier = kept()
+            .filter_map(|curve| match curve.target {
+                Target::Dataset(id) => curve.barrier.map(|value| (value, id)),
+                Target::Mean => None,
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        Self {
+            zeroshot: header.zeroshot.clone(),
+            finetuned: header.finetuned.clone(),
+            label: header.label.clone(),
+            architecture: header.architecture.clone(),
+            done: kept().map(|curve| curve.done as u64).sum(),
+            total: kept().map(|curve| curve.total as u64).sum(),
+            near_ties: curves.iter().flat_map(|c| &c.points).map(|p| p.near_ties).sum(),
+            failed: curves.iter().map(|c| if let State::Failed(n) = c.state { n } else { 0 }).sum(),
+            alphas,
+            curves,
+            mean,
+            gain: None,
+            barrier,
+        }
+    }
+
+    /// Every curve a person can focus: the OOD mean first, then the datasets.
+    pub fn targets(&self) -> impl Iterator<Item = &Curve> {
+        self.mean.iter().chain(&self.curves)
+    }
+
+    /// The curve of that target.
+    #[must_use]
+    pub fn curve(&self, target: Target) -> Option<&Curve> {
+        self.targets().find(|curve| curve.target == target)
+    }
+
+    /// Does `shown` keep this curve on the chart?
+    #[must_use]
+    pub fn shows(shown: Shown, curve: &Curve) -> bool {
+        match shown {
+            Shown::All => true,
+            Shown::Id => curve.role == Role::Id,
+            Shown::Ood => curve.role == Role::Ood,
+            Shown::Mean => curve.target == Target::Mean,
+        }
+    }
+}
+
+fn percent(part: usize, of: usize) -> Option<f64> {
+    (of > 0).then(|| 100.0 * part as f64 / of as f64)
+}
+
+/// Wilson score interval at 95 %, in percent (Wilson 1927).
+fn wilson(correct: usize, n: usize) -> Option<Estimate> {
+    const Z: f64 = 1.959_963_984_540_054;
+    let value = percent(correct, n)?;
+    let (n, p) = (n as f64, value / 100.0);
+    let scale = 1.0 + Z * Z / n;
+    let centre = (p + Z * Z / (2.0 * n)) / scale;
+    let half = Z / scale * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+    Some(Estimate {
+        value,
+        lo: 100.0 * (centre - half).max(0.0),
+        hi: 100.0 * (centre + half).min(1.0),
+    })
+}
+
+fn dataset(run: &SweepState, id: DatasetId, alphas: &[f64]) -> Option<Curve> {
+    let info = run.header()?.datasets.get(id.index())?;
+    let mut points = Vec::with_capacity(alphas.len());
+    for i in 0..alphas.len() {
+        let cell = run.cell(id, AlphaId(i))?;
+        points.push(Point {
+            done: cell.done,
+            total: cell.total,
+            top1: wilson(cell.correct.min(cell.done), cell.done),
+            top5: cell.correct5.and_then(|five| percent(five, cell.done)),
+            loss: (cell.done > 0).then(|| cell.loss_sum / cell.done as f64),
+            near_ties: cell.near_ties,
+            failed: cell.failed.clone(),
+        });
+    }
+    let failed = points.iter().filter(|point| point.failed.is_some()).count();
+    let skipped = run.skipped.get(id.index()).copied().unwrap_or(false);
+    let mut curve = Curve {
+        target: Target::Dataset(id),
+        name: info.name.clone(),
+        role: info.role,
+        classes: info.classes,
+        best: None,
+        gain: None,
+        barrier: None,
+        done: points.iter().map(|p| p.done).sum(),
+        total: points.iter().map(|p| p.total).sum(),
+        state: State::Waiting,
+        points,
+    };
+    curve.state = match curve.done {
+        _ if skipped => State::Skipped,
+        _ if failed > 0 => State::Failed(failed),
+        0 if curve.total > 0 => State::Waiting,
+        n if n >= curve.total => State::Complete,
+        _ => State::Measuring,
+    };
+    judge(&mut curve, alphas);
+    Some(curve)
+}
+
+/// Best point, gain and barrier of a curve.
+fn judge(curve: &mut Curve, alphas: &[f64]) {
+    let top1: Vec<Option<f64>> =
+        curve.points.iter().map(|point| point.value(Metric::Accuracy)).collect();
+    curve.best = top1
+        .iter()
+        .enumerate()
+        .filter_map(|(i, value)| value.map(|value| (i, value)))
+        .fold(None, |best: Option<(usize, f64)>, (i, value)| match best {
+            Some((_, high)) if high >= value => best,
+            _ => Some((i, value)),
+        })
+        .map(|(i, _)| i);
+    let at = |alpha: f64| {
+        alphas.iter().position(|it| *it == alpha).and_then(|i| top1.get(i).copied().flatten())
+    };
+    let (Some(zero), Some(one)) = (at(0.0), at(1.0)) else { return };
+    curve.gain = curve.best.and_then(|i| top1[i]).map(|best| best - zero.max(one));
+    curve.barrier = alphas
+        .iter()
+        .zip(&top1)
+        .filter(|(alpha, _)| (0.0..=1.0).contains(*alpha))
+        .filter_map(|(alpha, value)| value.map(|v| (1.0 - alpha) * zero + alpha * one - v))
+        .reduce(f64::max)
+        .map(|barrier| barrier.max(0.0));
+}
+
+/// Unweighted mean over the OOD datasets that are not skipped; at each α only
+/// when all of them are measured there.
+fn mean(curves: &[Curve], alphas: &[f64]) -> Option<Curve> {
+    let all: Vec<&Curve> = curves.iter().filter(|c| c.role == Role::Ood).collect();
+    let kept: Vec<&Curve> = all.iter().copied().filter(|c| c.state != State::Skipped).collect();
+    all.first()?;
+    let n = kept.len() as f64;
+    let points = (0..alphas.len()).map(|i| {
+        let of = || kept.iter().filter_map(|curve| curve.points.get(i));
+        let average = |value: &dyn Fn(&Point) -> Option<f64>| -> Option<f64> {
+            let values: Option<Vec<f64>> = of().map(value).collect();
+            values.filter(|it| !it.is_empty()).map(|it| it.iter().sum::<f64>() / n)
+        };
+        let value = average(&|p| p.top1.map(|it| it.value));
+        let below = average(&|p| p.top1.map(|it| (it.value - it.lo).powi(2) * n));
+        let above = average(&|p| p.top1.map(|it| (it.hi - it.value).powi(2) * n));
+        let top1 = value.zip(below.zip(above)).map(|(value, (below, above))| Estimate {
+            value,
+            lo: value - below.sqrt() / n,
+            hi: value + above.sqrt() / n,
+        });
+        Point {
+            done: of().map(|p| p.done).sum(),
+            total: of().map(|p| p.total).sum(),
+            top1,
+            top5: average(&|p| p.top5),
+            loss: average(&|p| p.loss),
+            near_ties: of().map(|p| p.near_ties).sum(),
+            failed: None,
+        }
+    });
+    let mut curve = Curve {
+        target: Target::Mean,
+        name: "OOD mean".to_string(),
+        role: Role::Ood,
+        classes: 0,
+        points: points.collect(),
+        best: None,
+        gain: None,
+        barrier: None,
+        done: kept.iter().map(|c| c.done).sum(),
+        total: kept.iter().map(|c| c.total).sum(),
+        state: State::Waiting,
+    };
+    curve.state = match curve.done {
+        _ if kept.is_empty() => State::Skipped,
+        0 => State::Waiting,
+        n if n >= curve.total => State::Complete,
+        _ => State::Measuring,
+    };
+    judge(&mut curve, alphas);
+    Some(curve)
+}

@@ -1,0 +1,142 @@
+//! Numbers as people read them. Unicode here; the theme spells it in ASCII
+//! where it must.
+
+use super::board::{Board, Verdict};
+
+/// One decimal: `45.8`.
+#[must_use]
+pub fn percent(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+/// Signed, one decimal, with a true minus: `+3.9`, `−0.4`, `0.0`.
+#[must_use]
+pub fn signed(value: f64) -> String {
+    let text = format!("{:.1}", value.abs());
+    match text.as_str() {
+        "0.0" => text,
+        _ if value < 0.0 => format!("−{text}"),
+        _ => format!("+{text}"),
+    }
+}
+
+/// `0.3`, `0.25`, `1`: as the grid has it, at most three decimals.
+#[must_use]
+pub fn alpha(value: f64) -> String {
+    let text = format!("{value:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    text.strip_prefix('-').map_or_else(|| text.to_string(), |rest| format!("−{rest}"))
+}
+
+/// Thousands apart: `12 345`.
+#[must_use]
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Images a second, with two or three digits that mean something: `8.3`,
+/// `412`, `1.2k`.
+#[must_use]
+pub fn rate(value: f64) -> String {
+    match value {
+        v if !v.is_finite() || v < 0.0 => "?".to_string(),
+        v if v < 9.95 => format!("{v:.1}"),
+        v if v < 999.5 => format!("{v:.0}"),
+        v if v < 9_950.0 => format!("{:.1}k", v / 1e3),
+        v => format!("{:.0}k", v / 1e3),
+    }
+}
+
+/// Time left in steps, so that it changes seldom: `5 s`, `40 s`, `3 min`,
+/// `1 h 20 min`, `2 d 4 h`.
+#[must_use]
+pub fn left(seconds: f64) -> String {
+    let up = |seconds: f64, to: f64| ((seconds / to).ceil() * to) as u64;
+    match seconds {
+        s if !s.is_finite() || s < 0.0 => "?".to_string(),
+        s if s <= 20.0 => format!("{} s", up(s, 5.0)),
+        s if s <= 60.0 => format!("{} s", up(s, 10.0)),
+        s if s <= 3_600.0 => format!("{} min", up(s, 60.0) / 60),
+        s if s <= 86_400.0 => {
+            let minutes = up(s, 600.0) / 60;
+            match (minutes / 60, minutes % 60) {
+                (h, 0) => format!("{h} h"),
+                (h, m) => format!("{h} h {m} min"),
+            }
+        }
+        s => {
+            let hours = up(s, 3_600.0) / 3_600;
+            format!("{} d {} h", hours / 24, hours % 24)
+        }
+    }
+}
+
+/// Whole percent, rounded down: 100 only when all is done.
+#[must_use]
+pub fn whole_percent(done: u64, total: u64) -> u64 {
+    if total == 0 { 0 } else { done.min(total).saturating_mul(100) / total }
+}
+
+/// The verdict in words: what it is, and why.
+#[must_use]
+pub fn verdict(board: &Board) -> (&'static str, String) {
+    let Some(gain) = &board.gain else {
+        let why = match &board.mean {
+            None if board.curves.is_empty() => "no data yet",
+            None => "no OOD dataset",
+            Some(_) => "both ends and one point between must be measured first",
+        };
+        return ("undecided yet", why.to_string());
+    };
+    let at = board.alphas.get(gain.best).copied().map(alpha).unwrap_or_default();
+    match gain.verdict {
+        Verdict::Success => ("success", format!("at α {at} the OOD mean beats both ends")),
+        Verdict::Failure if gain.estimate.hi < 0.0 => {
+            ("failure mode", "no point between the ends reaches the better one".to_string())
+        }
+        Verdict::Failure => ("failure mode", "there is a barrier on the path".to_string()),
+        Verdict::Undecided => ("undecided yet", "the interval still holds 0".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(signed(3.94), "+3.9");
+        assert_eq!(signed(-0.04), "0.0");
+        assert_eq!(signed(-0.06), "−0.1");
+        assert_eq!(alpha(0.30000000000000004), "0.3");
+        assert_eq!(alpha(1.0), "1");
+        assert_eq!(alpha(-0.25), "−0.25");
+        assert_eq!(count(1_234_567), "1 234 567");
+        assert_eq!(count(12), "12");
+        assert_eq!(rate(8.34), "8.3");
+        assert_eq!(rate(1234.0), "1.2k");
+        assert_eq!(rate(f64::NAN), "?");
+        assert_eq!(whole_percent(999, 1000), 99);
+        assert_eq!(whole_percent(0, 0), 0);
+    }
+
+    #[test]
+    fn time_left_moves_in_steps() {
+        assert_eq!(left(0.0), "0 s");
+        assert_eq!(left(3.0), "5 s");
+        assert_eq!(left(33.0), "40 s");
+        assert_eq!(left(61.0), "2 min");
+        assert_eq!(left(4_700.0), "1 h 20 min");
+        assert_eq!(left(3_601.0), "1 h 10 min");
+        assert_eq!(left(100_000.0), "1 d 4 h");
+        assert_eq!(left(f64::INFINITY), "?");
+    }
+}

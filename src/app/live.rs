@@ -1,0 +1,161 @@
+//! State of the live screen that is not the run: cursor, focus, zoom, panes,
+//! questions, and what was asked of the worker but is not in force yet.
+
+use crate::sweep::ids::DatasetId;
+
+/// A curve one can focus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The unweighted mean over the OOD datasets.
+    Mean,
+    /// One dataset.
+    Dataset(DatasetId),
+}
+
+/// What is plotted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Top-1, percent.
+    #[default]
+    Accuracy,
+    /// Mean cross-entropy, nats.
+    Loss,
+}
+
+/// Vertical range of the chart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Zoom {
+    /// Every visible curve.
+    #[default]
+    Fit,
+    /// The focused curve (else the OOD mean) and its band.
+    Focused,
+    /// 0 to 100 % (0 to the largest loss).
+    Full,
+}
+
+/// Which curves are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Shown {
+    /// All.
+    #[default]
+    All,
+    /// In-distribution ones.
+    Id,
+    /// Out-of-distribution ones and their mean.
+    Ood,
+    /// The OOD mean alone.
+    Mean,
+}
+
+/// A question that waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// Stop the sweep?
+    Stop,
+    /// Skip this dataset?
+    Skip(DatasetId),
+}
+
+/// Asked for, not yet confirmed by an event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Requested {
+    /// Paused (true) or going on (false).
+    pub pause: Option<bool>,
+    /// Datasets to be skipped (true) or taken back (false).
+    pub skip: Vec<(DatasetId, bool)>,
+    /// Dataset to come first (`Some(None)`: the spec's order).
+    pub first: Option<Option<DatasetId>>,
+    /// The sweep is to stop.
+    pub stop: bool,
+}
+
+impl Requested {
+    /// What is asked for this dataset, if anything: skip or take back.
+    #[must_use]
+    pub fn skip_of(&self, dataset: DatasetId) -> Option<bool> {
+        self.skip.iter().find(|(it, _)| *it == dataset).map(|(_, skip)| *skip)
+    }
+}
+
+/// The live screen's own state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Live {
+    /// Index into the α grid; `None` until a person moves it (then numbers are
+    /// shown at the best α).
+    pub cursor: Option<usize>,
+    /// Focused curve.
+    pub focus: Option<Target>,
+    /// The focused curve has the screen to itself.
+    pub alone: bool,
+    /// Vertical range.
+    pub zoom: Zoom,
+    /// Steps zoomed in (positive) or out (negative) from [`Live::zoom`].
+    pub steps: i8,
+    /// Accuracy or loss.
+    pub metric: Metric,
+    /// Which curves.
+    pub shown: Shown,
+    /// The table is up in place of the chart.
+    pub table: bool,
+    /// The log pane is up.
+    pub log: bool,
+    /// Lines scrolled up from the log's end, or down the table.
+    pub scroll: usize,
+    /// An open question.
+    pub question: Option<Question>,
+    /// Asked, not in force yet.
+    pub requested: Requested,
+    /// A passing word on the footer, until the next key.
+    pub word: Option<String>,
+}
+
+/// The most zoom steps either way.
+pub const ZOOM_STEPS: i8 = 6;
+
+impl Metric {
+    /// The other one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self {
+            Self::Accuracy => Self::Loss,
+            Self::Loss => Self::Accuracy,
+        }
+    }
+}
+
+impl Zoom {
+    /// Fit → focused → full → fit.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self {
+            Self::Fit => Self::Focused,
+            Self::Focused => Self::Full,
+            Self::Full => Self::Fit,
+        }
+    }
+}
+
+impl Shown {
+    /// All → ID → OOD → mean → all.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self {
+            Self::All => Self::Id,
+            Self::Id => Self::Ood,
+            Self::Ood => Self::Mean,
+            Self::Mean => Self::All,
+        }
+    }
+
+    /// For the chart's title.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all datasets",
+            Self::Id => "ID only",
+            Self::Ood => "OOD only",
+            Self::Mean => "OOD mean only",
+        }
+    }
+}

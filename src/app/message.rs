@@ -1,0 +1,64 @@
+//! What reaches the screen's state, and what it asks of the world.
+
+use crate::sweep::command::Command;
+use crate::sweep::event::{Event, Level, Outcome, Progress};
+use crate::sweep::spec::Spec;
+
+use super::key::Key;
+use super::live::Target;
+use super::setup;
+
+/// Everything that can happen to the [`super::Model`].
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// A key was pressed.
+    Key(Key),
+    /// Something was clicked (`ui::hit` says what; only while the mouse is
+    /// on).
+    Pick(Pick),
+    /// The wheel turned: lines, down is positive.
+    Wheel(i16),
+    /// One event of the run, live or replayed.
+    Event(Box<Event>),
+    /// What a worker does right now; latest wins.
+    Progress(Progress),
+    /// The terminal has this many columns and rows.
+    Resize(u16, u16),
+    /// A timer of the runtime. Nothing on the screen ticks: a passing notice
+    /// is taken down, nothing else.
+    Tick,
+    /// For the set-up screen.
+    Setup(setup::Message),
+    /// The session is over: how, or why not.
+    Ended(Result<Outcome, String>),
+    /// A line for the log pane.
+    Log(Level, String),
+}
+
+/// What a click can mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// This point of the grid.
+    Alpha(usize),
+    /// This curve.
+    Curve(Target),
+}
+
+/// What the runtime has to do for the screen.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Ask this of the running sweep (never blocks).
+    Command(Command),
+    /// Start a session.
+    Start(Box<Spec>),
+    /// Something the set-up screen needs from the outside.
+    Setup(setup::Effect),
+    /// Mouse capture on or off.
+    Mouse(bool),
+    /// Forget what is on the terminal and draw all of it again.
+    Redraw,
+    /// Give the terminal back and stop the process until `fg`.
+    Suspend,
+    /// Leave the screen.
+    Quit,
+}

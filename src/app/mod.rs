@@ -1,0 +1,32 @@
+//! Pure state of the screen, after Elm: a [`Model`] folded from [`Message`]s
+//! by [`update`], which answers with [`Effect`]s for the runtime. Nothing here
+//! draws, waits, or knows a terminal.
+//!
+//! ```text
+//! keys, events, progress ──▶ update(&mut Model, Message) ──▶ Vec<Effect> ──▶ runtime
+//!                                    │
+//!                             Model::settle()            once per frame
+//!                                    ▼
+//!                            ui::view(&Model, …)
+//! ```
+
+pub mod axis;
+pub mod board;
+pub mod format;
+pub mod key;
+pub mod keymap;
+pub mod live;
+pub mod look;
+pub mod message;
+pub mod model;
+pub mod run;
+pub mod setup;
+pub mod summary;
+pub mod update;
+
+pub use key::Key;
+pub use look::{Charset, Depth, Look, Palette};
+pub use message::{Effect, Message, Pick};
+pub use model::{Mode, Model, Screen};
+pub use summary::summary;
+pub use update::update;

@@ -1,0 +1,143 @@
+//! The whole state of the screen.
+
+use std::collections::VecDeque;
+
+use crate::sweep::event::{Level, Outcome, Progress};
+
+use super::axis::Axis;
+use super::board::Board;
+use super::live::Live;
+use super::look::Look;
+use super::run::SweepState;
+use super::setup;
+
+/// Lines the log pane keeps.
+pub const LOG_LINES: usize = 500;
+
+/// Which screen is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Screen {
+    /// Choosing what to measure.
+    Setup,
+    /// A run, live or replayed.
+    Live,
+}
+
+/// What this program is to the run it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It measures: commands reach the worker.
+    Own,
+    /// It only watches a run folder: there is nobody to command.
+    Watch,
+}
+
+/// One line of the log pane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogLine {
+    /// How much it matters.
+    pub level: Level,
+    /// One line of text.
+    pub text: String,
+}
+
+/// The whole state of the screen: a fold of [`super::Message`]s, nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Which screen is up.
+    pub screen: Screen,
+    /// Commanding or watching.
+    pub mode: Mode,
+    /// The set-up screen.
+    pub setup: setup::State,
+    /// The fold of the run's events.
+    pub run: SweepState,
+    /// What the screen shows of [`Model::run`]; see [`Model::settle`].
+    pub board: Board,
+    /// Vertical ranges, widened in steps as data arrive.
+    pub axis: Axis,
+    /// Cursor, focus, zoom, panes, questions of the live screen.
+    pub live: Live,
+    /// The latest from a worker, and of the run as a whole.
+    pub progress: Option<Progress>,
+    /// How the session ended, when it has.
+    pub ended: Option<Result<Outcome, String>>,
+    /// Newest last, at most [`LOG_LINES`].
+    pub log: VecDeque<LogLine>,
+    /// Colours and characters.
+    pub look: Look,
+    /// Mouse capture is wanted.
+    pub mouse: bool,
+    /// The help page is open, scrolled by so many lines.
+    pub help: Option<usize>,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// [`Model::run`] has changed since [`Model::board`] was made.
+    pub(super) stale: bool,
+}
+
+impl Model {
+    /// A screen without a run.
+    #[must_use]
+    pub fn new(screen: Screen, mode: Mode, look: Look) -> Self {
+        Self {
+            screen,
+            mode,
+            setup: setup::State::default(),
+            run: SweepState::default(),
+            board: Board::default(),
+            axis: Axis::default(),
+            live: Live::default(),
+            progress: None,
+            ended: None,
+            log: VecDeque::new(),
+            look,
+            mouse: false,
+            help: None,
+            size: (80, 24),
+            stale: false,
+        }
+    }
+
+    /// Brings [`Model::board`] up to date. The runtime calls it once after it
+    /// has drained all that is ready and before it draws: intervals of the
+    /// gain cost a bootstrap, so they are not computed for every event.
+    pub fn settle(&mut self) {
+        if std::mem::take(&mut self.stale) {
+            self.board = Board::of(&self.run);
+        }
+    }
+
+    /// True while a session measures or is paused.
+    #[must_use]
+    pub fn running(&self) -> bool {
+        self.ended.is_none() && self.run.outcome.is_none() && self.run.header().is_some()
+    }
+
+    /// Index into the grid at which exact numbers are shown: the cursor where a
+    /// person put it, else the best α of what is focused, else of the OOD mean
+    /// (of the first dataset without one). `None` before the header.
+    #[must_use]
+    pub fn cursor(&self) -> Option<usize> {
+        let last = self.board.alphas.len().checked_sub(1)?;
+        let followed = self.live.focus.and_then(|target| self.board.curve(target));
+        let best = followed.or_else(|| self.board.targets().next()).and_then(|curve| curve.best);
+        Some(self.live.cursor.or(best).unwrap_or(0).min(last))
+    }
+
+    /// Notices of warning level and above, with the log's.
+    #[must_use]
+    pub fn warnings(&self) -> usize {
+        self.log.iter().filter(|line| line.level >= Level::Warning).count()
+    }
+
+    pub(super) fn say(&mut self, level: Level, text: impl Into<String>) {
+        let text: String = text.into();
+        for line in text.lines() {
+            if self.log.len() >= LOG_LINES {
+                self.log.pop_front();
+            }
+            self.log.push_back(LogLine { level, text: line.to_string() });
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What is printed to the normal screen when the live one is left.
+
+use super::board::{Board, Curve, State};
+use super::format;
+use super::model::Model;
+use crate::sweep::event::{Level, Outcome};
+use crate::sweep::spec::Role;
+
+/// Columns a summary keeps to.
+pub const WIDTH: usize = 80;
+
+/// Plain text, at most [`WIDTH`] columns (names are cut to fit): the ends, one
+/// line for each dataset, the OOD mean, the gain and its verdict. Empty before
+/// a run began.
+#[must_use]
+pub fn summary(model: &Model) -> String {
+    let board = Board::of(&model.run);
+    if model.run.header().is_none() {
+        return String::new();
+    }
+    let mut lines = vec![
+        format!("alphascope: {}", outcome(model, &board)),
+        format!("zero-shot {} (α 0) → fine-tuned {} (α 1)", board.zeroshot, board.finetuned),
+    ];
+    lines.extend(board.label.clone());
+    lines.push(String::new());
+    lines.push(format!(
+        "{:<22} {:>4} {:>7} {:>7} {:>7} {:>6} {:>7}  {}",
+        "top-1, %", "", "α 0", "α 1", "best", "at α", "gain", "images"
+    ));
+    lines.extend(board.curves.iter().map(|curve| row(&board, curve)));
+    lines.extend(board.mean.iter().map(|curve| row(&board, curve)));
+    lines.push(String::new());
+    let (word, why) = format::verdict(&board);
+    lines.push(match &board.gain {
+        Some(gain) => format!(
+            "RFT gain {} points [{}, {}]: {word}, {why}",
+            format::signed(gain.estimate.value),
+            format::signed(gain.estimate.lo),
+            format::signed(gain.estimate.hi),
+        ),
+        None => format!("RFT gain: {word}, {why}"),
+    });
+    if let Some((barrier, id)) = board.barrier {
+        let name = board.curves.get(id.index()).map_or("", |curve| curve.name.as_str());
+        lines.push(format!("largest barrier {barrier:.1} points, {name}"));
+    }
+    let errors = model.log.iter().filter(|line| line.level == Level::Error);
+    lines.extend(errors.take(5).map(|line| format!("error: {}", line.text)));
+    let mut text = String::new();
+    for line in lines {
+        text.extend(cut(line.trim_end()).chars());
+        text.push('\n');
+    }
+    text
+}
+
+fn outcome(model: &Model, board: &Board) -> String {
+    let done = format!("{} of {} measured", format::count(board.done), format::count(board.total));
+    match (&model.ended, &model.run.outcome) {
+        (Some(Err(_)), _) => format!("ended by an error, {done}; the run can be resumed"),
+        (Some(Ok(outcome)), _) | (None, Some(outcome)) => match outcome {
+            Outcome::Complete => format!("complete, {done}"),
+            Outcome::Partial => format!("finished, {} cells failed, {done}", board.failed),
+            Outcome::Stopped => format!("stopped early, {done}; the run can be resumed"),
+        },
+        (None, None) => format!("left while measuring, {done}"),
+    }
+}
+
+fn row(board: &Board, curve: &Curve) -> String {
+    let at = |alpha: f64| {
+        let point = board.alphas.iter().position(|it| *it == alpha);
+        let top1 = point.and_then(|i| curve.points.get(i)).and_then(|p| p.top1);
+        top1.map_or_else(|| "-".to_string(), |it| format::percent(it.value))
+    };
+    let best = curve.best.and_then(|i| curve.points.get(i).zip(board.alphas.get(i)));
+    let (best, alpha) = best.map_or(("-".to_string(), "-".to_string()), |(point, alpha)| {
+        (point.top1.map_or_else(String::new, |it| format::percent(it.value)), format::alpha(*alpha))
+    });
+    let note = match curve.state {
+        State::Skipped => " skipped".to_string(),
+        State::Failed(n) => format!(" {n} failed"),
+        _ if curve.done < curve.total => {
+            format!(" ({} %)", format::whole_percent(curve.done as u64, curve.total as u64))
+        }
+        _ => String::new(),
+    };
+    let images: usize = curve.points.iter().map(|p| p.done).max().unwrap_or(0);
+    let role = match curve.role {
+        _ if curve.classes == 0 => "",
+        Role::Id => "id",
+        Role::Ood => "ood",
+    };
+    format!(
+        "{:<22} {role:>4} {:>7} {:>7} {best:>7} {alpha:>6} {:>7}  {images}{note}",
+        shorten(&curve.name, 22),
+        at(0.0),
+        at(1.0),
+        curve.gain.map_or_else(|| "-".to_string(), format::signed),
+    )
+}
+
+fn shorten(name: &str, width: usize) -> String {
+    match name.chars().count() {
+        n if n <= width => name.to_string(),
+        _ => name.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+fn cut(line: &str) -> String {
+    shorten(line, WIDTH)
+}

@@ -1,0 +1,375 @@
+//! One message in, effects out.
+
+use crate::sweep::command::Command;
+use crate::sweep::event::{Event, Level};
+use crate::sweep::ids::{AlphaId, DatasetId};
+
+use super::axis::{self, NATS, PERCENT};
+use super::key::Key;
+use super::keymap::{self, Action, Context};
+use super::live::{Live, Question, Target, ZOOM_STEPS};
+use super::message::{Effect, Message, Pick};
+use super::model::{Mode, Model, Screen};
+use super::setup;
+
+/// Folds a message into the model. Pure: no clock, no terminal, no waiting.
+pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
+    match message {
+        Message::Key(key) => return on_key(model, key),
+        Message::Pick(pick) => picked(model, pick),
+        Message::Wheel(lines) => wheel(model, lines),
+        Message::Event(event) => on_event(model, &event),
+        Message::Progress(progress) => model.progress = Some(progress),
+        Message::Resize(width, height) => model.size = (width, height),
+        Message::Tick => model.live.word = None,
+        Message::Setup(message) => {
+            let effects = setup::update(&mut model.setup, message);
+            return from_setup(effects);
+        }
+        Message::Ended(result) => {
+            if let Err(message) = &result {
+                model.say(Level::Error, message.as_str());
+            }
+            let leave = model.live.requested.stop;
+            model.ended = Some(result);
+            model.live.requested = Default::default();
+            model.live.question = None;
+            if leave {
+                return vec![Effect::Quit];
+            }
+        }
+        Message::Log(level, text) => model.say(level, text),
+    }
+    Vec::new()
+}
+
+fn from_setup(effects: Vec<setup::Effect>) -> Vec<Effect> {
+    effects
+        .into_iter()
+        .map(|effect| match effect {
+            setup::Effect::Start(spec) => Effect::Start(spec),
+            #[allow(unreachable_patterns)]
+            other => Effect::Setup(other),
+        })
+        .collect()
+}
+
+// ---------------------------------------------------------------- events
+
+fn on_event(model: &mut Model, event: &Event) {
+    model.run.apply(event);
+    model.stale = true;
+    let requested = &mut model.live.requested;
+    match event {
+        Event::Header(_) => {
+            model.screen = Screen::Live;
+            model.live = Live::default();
+            model.axis = Default::default();
+            model.ended = None;
+            model.progress = None;
+        }
+        Event::Measured(_) => follow(model),
+        Event::CellFailed { cell, message, .. } => {
+            let name = dataset_name(model, cell.dataset);
+            let alpha = model.run.header().and_then(|h| h.alphas.get(cell.alpha.index()).copied());
+            let at = alpha.map(|a| super::format::alpha(a.get())).unwrap_or_default();
+            model.say(Level::Error, format!("{name} at α {at}: {message}"));
+        }
+        Event::Paused if requested.pause == Some(true) => requested.pause = None,
+        Event::Resumed if requested.pause == Some(false) => requested.pause = None,
+        Event::Skipped { dataset } => {
+            requested.skip.retain(|it| *it != (*dataset, true));
+            let name = dataset_name(model, *dataset);
+            model.say(Level::Info, format!("{name} is skipped from here on"));
+        }
+        Event::Unskipped { dataset } => {
+            requested.skip.retain(|it| *it != (*dataset, false));
+            let name = dataset_name(model, *dataset);
+            model.say(Level::Info, format!("{name} is taken back"));
+        }
+        Event::Focused { dataset } if requested.first == Some(*dataset) => requested.first = None,
+        Event::Notice { level, text } => model.say(*level, text.as_str()),
+        Event::Started { devices, program, .. } => {
+            let text = format!("{program} measures on {}", devices.join(", "));
+            model.say(Level::Info, text);
+            model.ended = None;
+        }
+        Event::Finished { .. } => {
+            let stop = requested.stop;
+            model.live.requested = Default::default();
+            model.live.requested.stop = stop;
+        }
+        _ => {}
+    }
+}
+
+fn dataset_name(model: &Model, id: DatasetId) -> String {
+    let header = model.run.header();
+    header
+        .and_then(|header| header.datasets.get(id.index()))
+        .map_or_else(|| format!("dataset {}", id.index()), |set| set.name.clone())
+}
+
+/// Lets the axes follow the data. Per event, not per frame, so that a replay
+/// ends with the same axes.
+fn follow(model: &mut Model) {
+    let Some(header) = model.run.header() else { return };
+    let run = &model.run;
+    let (sets, grid) = (header.datasets.len(), header.alphas.len());
+    let cells = || {
+        (0..sets)
+            .flat_map(move |d| (0..grid).map(move |a| (DatasetId(d), AlphaId(a))))
+            .filter_map(|(dataset, alpha)| run.cell(dataset, alpha).filter(|cell| cell.done > 0))
+    };
+    let top1 = cells().map(|cell| 100.0 * cell.correct as f64 / cell.done as f64);
+    let loss = cells().map(|cell| cell.loss_sum / cell.done as f64);
+    let (top1, loss) = (axis::fit(top1, 5.0, PERCENT), axis::fit(loss, 0.1, NATS));
+    model.axis.accuracy.follow(top1);
+    model.axis.loss.follow(loss);
+}
+
+// ------------------------------------------------------------------ keys
+
+/// Which table of the keymap holds now.
+#[must_use]
+pub fn context(model: &Model) -> Context {
+    if model.live.question.is_some() {
+        Context::Dialog
+    } else if model.help.is_some() {
+        Context::Help
+    } else if model.screen == Screen::Live {
+        Context::Live
+    } else {
+        Context::Global
+    }
+}
+
+fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
+    model.live.word = None;
+    let context = context(model);
+    if context == Context::Global
+        && let Some(effects) = setup::key(&mut model.setup, key)
+    {
+        return from_setup(effects);
+    }
+    let Some(action) = keymap::action(context, key) else { return Vec::new() };
+    act(model, action)
+}
+
+fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let live = &mut model.live;
+    match action {
+        Action::Help => model.help = Some(0),
+        Action::Close => model.help = None,
+        Action::ScrollUp => model.help = model.help.map(|at| at.saturating_sub(1)),
+        Action::ScrollDown => model.help = model.help.map(|at| (at + 1).min(200)),
+        Action::Theme => model.look.palette = model.look.palette.next(),
+        Action::Charset => model.look.charset = model.look.charset.next(),
+        Action::Mouse => {
+            model.mouse = !model.mouse;
+            return vec![Effect::Mouse(model.mouse)];
+        }
+        Action::Redraw => return vec![Effect::Redraw],
+        Action::Suspend => return vec![Effect::Suspend],
+        Action::Quit => return quit(model),
+        Action::Pause => return pause(model),
+        Action::Skip => return skip(model),
+        Action::First => return first(model),
+        Action::Yes => return yes(model),
+        Action::No => live.question = None,
+        Action::CursorLeft => step_cursor(model, -1),
+        Action::CursorRight => step_cursor(model, 1),
+        Action::CursorStart => set_cursor(model, 0),
+        Action::CursorEnd => set_cursor(model, usize::MAX),
+        Action::CursorBest => live.cursor = None,
+        Action::FocusNext => step_focus(model, 1),
+        Action::FocusPrevious => step_focus(model, -1),
+        Action::Alone => alone(model),
+        Action::Back => {
+            if live.alone {
+                live.alone = false;
+            } else {
+                live.focus = None;
+            }
+        }
+        Action::Zoom => {
+            live.zoom = live.zoom.next();
+            live.steps = 0;
+        }
+        Action::ZoomIn => live.steps = (live.steps + 1).min(ZOOM_STEPS),
+        Action::ZoomOut => live.steps = (live.steps - 1).max(-ZOOM_STEPS),
+        Action::Metric => live.metric = live.metric.next(),
+        Action::Show => live.shown = live.shown.next(),
+        Action::Table => {
+            live.table = !live.table;
+            live.scroll = 0;
+        }
+        Action::Log => {
+            live.log = !live.log;
+            live.scroll = 0;
+        }
+        Action::PageUp => scroll(model, -5),
+        Action::PageDown => scroll(model, 5),
+    }
+    Vec::new()
+}
+
+/// The log counts lines up from its end, the table down from its start.
+fn scroll(model: &mut Model, lines: isize) {
+    let lines = if model.live.log && !model.live.table { -lines } else { lines };
+    let most = if model.live.log { model.log.len() } else { model.board.alphas.len() };
+    model.live.scroll = model.live.scroll.saturating_add_signed(lines).min(most);
+}
+
+fn wheel(model: &mut Model, lines: i16) {
+    match model.help {
+        Some(at) => {
+            model.help = Some(at.saturating_add_signed(isize::from(lines)).min(200));
+        }
+        None => step_cursor(model, isize::from(lines.signum())),
+    }
+}
+
+fn picked(model: &mut Model, pick: Pick) {
+    if context(model) != Context::Live {
+        return;
+    }
+    match pick {
+        Pick::Alpha(at) => set_cursor(model, at),
+        Pick::Curve(target) => {
+            if model.board.curve(target).is_some() {
+                model.live.focus = Some(target);
+            }
+        }
+    }
+}
+
+fn set_cursor(model: &mut Model, at: usize) {
+    let last = model.board.alphas.len().checked_sub(1);
+    model.live.cursor = last.map(|last| at.min(last));
+}
+
+fn step_cursor(model: &mut Model, by: isize) {
+    let at = model.cursor().unwrap_or(0).saturating_add_signed(by);
+    set_cursor(model, at);
+}
+
+/// Through `nothing, OOD mean, datasets …` and round.
+fn step_focus(model: &mut Model, by: isize) {
+    let mut ring: Vec<Option<Target>> = vec![None];
+    ring.extend(model.board.targets().map(|curve| Some(curve.target)));
+    if model.live.alone {
+        ring.remove(0);
+    }
+    let Some(n) = isize::try_from(ring.len()).ok().filter(|n| *n > 0) else { return };
+    let at = ring.iter().position(|it| *it == model.live.focus).unwrap_or(0) as isize;
+    model.live.focus = ring.get((at + by).rem_euclid(n) as usize).copied().flatten();
+}
+
+fn alone(model: &mut Model) {
+    if model.live.focus.is_none() {
+        model.live.focus = model.board.targets().next().map(|curve| curve.target);
+        model.live.alone = model.live.focus.is_some();
+    } else {
+        model.live.alone = !model.live.alone;
+    }
+}
+
+// -------------------------------------------------------------- commands
+
+/// Only a running sweep of our own can be commanded; says why otherwise.
+fn commanding(model: &mut Model) -> bool {
+    let word = match model.mode {
+        Mode::Watch => "only watching: the sweep is another program's to command",
+        Mode::Own if model.run.header().is_none() => "nothing is running",
+        Mode::Own if !model.running() => "the sweep has ended",
+        Mode::Own if model.live.requested.stop => "stopping after the batch in hand",
+        Mode::Own => return true,
+    };
+    model.live.word = Some(word.to_string());
+    false
+}
+
+fn pause(model: &mut Model) -> Vec<Effect> {
+    if !commanding(model) {
+        return Vec::new();
+    }
+    let now = model.run.paused;
+    let wanted = !model.live.requested.pause.unwrap_or(now);
+    model.live.requested.pause = (wanted != now).then_some(wanted);
+    vec![Effect::Command(if wanted { Command::Pause } else { Command::Resume })]
+}
+
+fn focused_dataset(model: &mut Model) -> Option<DatasetId> {
+    match model.live.focus {
+        Some(Target::Dataset(id)) => Some(id),
+        _ => {
+            model.live.word = Some("choose a dataset with tab first".to_string());
+            None
+        }
+    }
+}
+
+fn skip(model: &mut Model) -> Vec<Effect> {
+    if !commanding(model) {
+        return Vec::new();
+    }
+    let Some(dataset) = focused_dataset(model) else { return Vec::new() };
+    let now = model.run.skipped.get(dataset.index()).copied().unwrap_or(false);
+    let wanted = !model.live.requested.skip_of(dataset).unwrap_or(now);
+    if wanted {
+        model.live.question = Some(Question::Skip(dataset));
+        return Vec::new();
+    }
+    model.live.requested.skip.retain(|(it, _)| *it != dataset);
+    if now {
+        model.live.requested.skip.push((dataset, false));
+    }
+    vec![Effect::Command(Command::Unskip { dataset })]
+}
+
+fn first(model: &mut Model) -> Vec<Effect> {
+    if !commanding(model) {
+        return Vec::new();
+    }
+    let Some(dataset) = focused_dataset(model) else { return Vec::new() };
+    let now = model.run.focus;
+    let asked = model.live.requested.first.unwrap_or(now);
+    let wanted = (asked != Some(dataset)).then_some(dataset);
+    model.live.requested.first = (wanted != now).then_some(wanted);
+    vec![Effect::Command(Command::Focus { dataset: wanted })]
+}
+
+fn quit(model: &mut Model) -> Vec<Effect> {
+    match (model.mode, model.live.question) {
+        (Mode::Watch, _) => vec![Effect::Quit],
+        _ if !model.running() => vec![Effect::Quit],
+        // Asked to stop and asked again: leave now. The journal is complete
+        // up to the last event, so nothing shown is lost.
+        _ if model.live.requested.stop => vec![Effect::Quit],
+        (_, Some(Question::Stop)) => yes(model),
+        _ => {
+            model.help = None;
+            model.live.question = Some(Question::Stop);
+            Vec::new()
+        }
+    }
+}
+
+fn yes(model: &mut Model) -> Vec<Effect> {
+    match model.live.question.take() {
+        Some(Question::Stop) => {
+            model.live.requested.stop = true;
+            vec![Effect::Command(Command::Stop)]
+        }
+        Some(Question::Skip(dataset)) => {
+            let now = model.run.skipped.get(dataset.index()).copied().unwrap_or(false);
+            model.live.requested.skip.retain(|(it, _)| *it != dataset);
+            if !now {
+                model.live.requested.skip.push((dataset, true));
+            }
+            vec![Effect::Command(Command::Skip { dataset })]
+        }
+        None => Vec::new(),
+    }
+}

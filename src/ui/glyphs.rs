@@ -1,0 +1,194 @@
+//! Every sign the screen draws, each with an ASCII twin.
+
+use std::borrow::Cow;
+
+use crate::app::Charset;
+
+/// The signs of one charset.
+#[derive(Debug)]
+pub struct Glyphs {
+    /// A point of a curve, one for each series.
+    pub markers: [&'static str; 8],
+    /// The OOD mean's point.
+    pub mean: &'static str,
+    /// Heights of a sparkline, low to high.
+    pub spark: [&'static str; 8],
+    /// A sparkline's missing value.
+    pub absent: &'static str,
+    /// Done part of a progress bar.
+    pub bar_done: &'static str,
+    /// The rest of it.
+    pub bar_left: &'static str,
+    /// Horizontal rule.
+    pub rule: &'static str,
+    /// Vertical axis.
+    pub axis: &'static str,
+    /// Vertical axis with a tick.
+    pub tick: &'static str,
+    /// Corner of the axes.
+    pub corner: &'static str,
+    /// Horizontal axis with a tick.
+    pub tick_x: &'static str,
+    /// Grid line of the chart.
+    pub grid: &'static str,
+    /// The cursor's line through the chart.
+    pub cursor: &'static str,
+    /// Points at what is focused.
+    pub focus: &'static str,
+    /// The cursor's place on the horizontal axis.
+    pub here: &'static str,
+    /// Between facts on a line.
+    pub dot: &'static str,
+    /// Cut text.
+    pub more: &'static str,
+    /// Running.
+    pub run: &'static str,
+    /// Paused.
+    pub pause: &'static str,
+    /// Done, success.
+    pub ok: &'static str,
+    /// Failed.
+    pub fail: &'static str,
+    /// Look at it.
+    pub warn: &'static str,
+    /// Not known yet.
+    pub open: &'static str,
+    /// Comes first.
+    pub first: &'static str,
+    /// Left out.
+    pub skipped: &'static str,
+    /// Best of its column.
+    pub best: &'static str,
+    /// A band where cells have no background colour.
+    pub shade: &'static str,
+    /// Corners of a box: top left, top right, bottom left, bottom right.
+    pub corners: [&'static str; 4],
+    /// Upright side of a box.
+    pub side: &'static str,
+}
+
+const UNICODE: Glyphs = Glyphs {
+    markers: ["●", "■", "▲", "◆", "▼", "○", "□", "△"],
+    mean: "◉",
+    spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+    absent: "·",
+    bar_done: "━",
+    bar_left: "─",
+    rule: "─",
+    axis: "│",
+    tick: "┤",
+    corner: "└",
+    tick_x: "┴",
+    grid: "┈",
+    cursor: "┊",
+    focus: "▸",
+    here: "▲",
+    dot: "·",
+    more: "…",
+    run: "▶",
+    pause: "‖",
+    ok: "✓",
+    fail: "✗",
+    warn: "!",
+    open: "?",
+    first: "»",
+    skipped: "⊘",
+    best: "★",
+    shade: "░",
+    corners: ["╭", "╮", "╰", "╯"],
+    side: "│",
+};
+
+const ASCII: Glyphs = Glyphs {
+    markers: ["o", "x", "^", "#", "v", "+", "%", "&"],
+    mean: "@",
+    spark: ["_", ".", ":", "-", "=", "+", "*", "#"],
+    absent: " ",
+    bar_done: "#",
+    bar_left: "-",
+    rule: "-",
+    axis: "|",
+    tick: "+",
+    corner: "+",
+    tick_x: "+",
+    grid: ".",
+    cursor: ":",
+    focus: ">",
+    here: "^",
+    dot: "-",
+    more: "~",
+    run: ">",
+    pause: "=",
+    ok: "+",
+    fail: "x",
+    warn: "!",
+    open: "?",
+    first: ">",
+    skipped: "/",
+    best: "*",
+    shade: ":",
+    corners: ["+", "+", "+", "+"],
+    side: "|",
+};
+
+/// The signs of that charset.
+#[must_use]
+pub fn glyphs(charset: Charset) -> &'static Glyphs {
+    match charset {
+        Charset::Braille | Charset::Blocks => &UNICODE,
+        Charset::Ascii => &ASCII,
+    }
+}
+
+/// Spells text in ASCII where the charset asks for it; control characters
+/// never pass.
+#[must_use]
+pub fn spell(charset: Charset, text: &str) -> Cow<'_, str> {
+    let clean = |c: char| !c.is_control() && (c.is_ascii() || charset != Charset::Ascii);
+    if text.chars().all(clean) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if clean(c) => plain.push(c),
+            '\t' => plain.push(' '),
+            c if c.is_control() => plain.push('?'),
+            'α' => plain.push_str("alpha"),
+            '±' => plain.push_str("+/-"),
+            '×' => plain.push('x'),
+            '−' | '–' | '·' | '—' => plain.push('-'),
+            '→' => plain.push_str("->"),
+            '←' => plain.push_str("<-"),
+            '≤' => plain.push_str("<="),
+            '≥' => plain.push_str(">="),
+            '…' => plain.push_str("..."),
+            '‘' | '’' => plain.push('\''),
+            '“' | '”' => plain.push('"'),
+            _ => plain.push('?'),
+        }
+    }
+    Cow::Owned(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ascii_twins_are_ascii() {
+        let text = format!("{ASCII:?}");
+        assert!(text.is_ascii());
+        let width = |sign: &str| unicode_width::UnicodeWidthStr::width(sign);
+        for sign in UNICODE.markers.iter().chain(&UNICODE.spark).chain(&ASCII.markers) {
+            assert_eq!(width(sign), 1, "{sign}");
+        }
+    }
+
+    #[test]
+    fn text_is_spelled_out() {
+        assert_eq!(spell(Charset::Ascii, "α 0.3 ± 1 → 猫"), "alpha 0.3 +/- 1 -> ?");
+        assert_eq!(spell(Charset::Braille, "α 0.3\u{1b}[2J"), "α 0.3?[2J");
+        assert!(matches!(spell(Charset::Braille, "α"), Cow::Borrowed(_)));
+    }
+}

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod checkpoint;
+pub mod dataset;
 pub mod sweep;
 #[cfg(feature = "torch")]
 pub mod torch;

@@ -1,0 +1,105 @@
+//! What can be wrong with a dataset.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A dataset that cannot be used. The message names the file, what was
+/// expected, what was got and what to do.
+#[derive(Debug, Error)]
+pub enum DatasetError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {path}: {source}; check that it exists and may be read")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The path is none of the layouts.
+    #[error("{path}: {message}")]
+    Layout {
+        /// The dataset's path.
+        path: PathBuf,
+        /// Expected, got, what to do.
+        message: String,
+    },
+    /// A shard is not a whole tar file.
+    #[error("shard {path}: {message}; copy or download it again")]
+    Shard {
+        /// The tar file.
+        path: PathBuf,
+        /// Expected and got.
+        message: String,
+    },
+    /// A sample that has no usable label, or is there twice.
+    #[error("{path}, sample `{key}`: {message}")]
+    Sample {
+        /// The shard or folder it is in.
+        path: PathBuf,
+        /// Its name, without extension.
+        key: String,
+        /// Expected, got, what to do.
+        message: String,
+    },
+    /// Class names or templates that do not fit.
+    #[error("{path}, line {line}: {message}")]
+    Line {
+        /// The text file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Expected, got, what to do.
+        message: String,
+    },
+    /// Images that cannot be decoded: all of those asked for, by name.
+    #[error(
+        "dataset `{dataset}`: {} of the images cannot be decoded: {}; repair or remove them",
+        failed.len(),
+        first_few(failed)
+    )]
+    Unreadable {
+        /// The dataset's name.
+        dataset: String,
+        /// Key and reason of each.
+        failed: Vec<(String, String)>,
+    },
+}
+
+/// The first three failures, and how many more there are.
+fn first_few(failed: &[(String, String)]) -> String {
+    let mut text = failed
+        .iter()
+        .take(3)
+        .map(|(key, why)| format!("`{key}` ({why})"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if failed.len() > 3 {
+        text.push_str(&format!(" and {} more", failed.len() - 3));
+    }
+    text
+}
+
+impl DatasetError {
+    /// For `map_err` on file operations.
+    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Read { path, source }
+    }
+
+    pub(crate) fn layout(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
+        Self::Layout { path: path.into(), message: message.into() }
+    }
+
+    pub(crate) fn shard(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
+        Self::Shard { path: path.into(), message: message.into() }
+    }
+
+    pub(crate) fn sample(
+        path: impl Into<PathBuf>,
+        key: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::Sample { path: path.into(), key: key.into(), message: message.into() }
+    }
+}

@@ -1,0 +1,195 @@
+//! Image folders: one folder per class.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::error::DatasetError;
+use super::{Entry, IMAGE_EXTENSIONS, Location, Problem};
+
+/// Class folders are searched so deep, which bounds loops of links.
+const DEPTH: usize = 16;
+
+/// What a folder of class folders holds.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    /// Folder names, in label order.
+    pub names: Vec<String>,
+    /// Whether the names are numbers and thereby the labels themselves.
+    pub numeric: bool,
+    /// Labels count the folders, in the order of `names`.
+    pub entries: Vec<Entry>,
+    pub problems: Vec<Problem>,
+}
+
+impl Folder {
+    /// The labels are the folders' numbers rather than their ranks: asked for
+    /// where the class names are more than the folders.
+    pub(crate) fn label_by_number(&mut self) {
+        let numbers: Vec<u32> =
+            self.names.iter().map(|name| name.parse().unwrap_or(u32::MAX)).collect();
+        for entry in &mut self.entries {
+            entry.label = numbers.get(entry.label as usize).copied().unwrap_or(u32::MAX);
+        }
+    }
+}
+
+/// Lists the images. Classes come in the order of torchvision's ImageFolder
+/// (sorted names); when every name is a number, in numeric order, because
+/// ImageNetV2's folders 0 … 999 are labels and `10` sorts before `2`.
+///
+/// # Errors
+/// When a folder cannot be read or a file name is not UTF-8.
+pub(crate) fn list(root: &Path) -> Result<Folder, DatasetError> {
+    let mut names = Vec::new();
+    let mut loose = 0;
+    for entry in fs::read_dir(root).map_err(DatasetError::read(root))? {
+        let entry = entry.map_err(DatasetError::read(root))?;
+        let name = text(&entry.path(), entry.file_name())?;
+        if name.starts_with('.') {
+            continue;
+        }
+        if entry.path().is_dir() {
+            names.push(name);
+        } else {
+            loose += usize::from(is_image(&name));
+        }
+    }
+    names.sort();
+    let numbers: Option<Vec<u32>> = names
+        .iter()
+        .map(|name| name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok()).flatten())
+        .collect();
+    let numeric = numbers.is_some();
+    if let Some(numbers) = numbers {
+        let mut both: Vec<(u32, String)> = numbers.into_iter().zip(names).collect();
+        both.sort();
+        names = both.into_iter().map(|(_, name)| name).collect();
+    }
+    let mut folder = Folder { numeric, ..Folder::default() };
+    if loose > 0 {
+        folder.problems.push(Problem::new(format!(
+            "{}: {loose} images lie outside class folders and are left out",
+            root.display()
+        )));
+    }
+    let mut empty = Vec::new();
+    for (label, name) in names.iter().enumerate() {
+        let mut files = Vec::new();
+        let mut walk = Walk { files: &mut files, seen: HashSet::new(), root };
+        walk.folder(&root.join(name), 0)?;
+        if files.is_empty() {
+            empty.push(name.clone());
+        }
+        let label = u32::try_from(label).unwrap_or(u32::MAX);
+        folder.entries.extend(files.into_iter().map(|(key, path)| Entry {
+            key,
+            label,
+            at: Location::File(path),
+        }));
+    }
+    if !empty.is_empty() {
+        folder.problems.push(Problem::new(format!(
+            "{}: {} class folders have no images: {}",
+            root.display(),
+            empty.len(),
+            super::few(&empty)
+        )));
+    }
+    folder.names = names;
+    Ok(folder)
+}
+
+fn is_image(name: &str) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, end)| IMAGE_EXTENSIONS.contains(&end.to_ascii_lowercase().as_str()))
+}
+
+fn text(path: &Path, name: std::ffi::OsString) -> Result<String, DatasetError> {
+    name.into_string().map_err(|_| {
+        DatasetError::layout(path, "expected a file name in UTF-8, got other bytes; rename it")
+    })
+}
+
+/// Collects image files below a class folder.
+struct Walk<'a> {
+    /// Key (path below the root) and path of each image.
+    files: &'a mut Vec<(String, PathBuf)>,
+    /// Real paths of folders already walked: a link back is not followed.
+    seen: HashSet<PathBuf>,
+    root: &'a Path,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, path: &Path, depth: usize) -> Result<(), DatasetError> {
+        let real = fs::canonicalize(path).map_err(DatasetError::read(path))?;
+        if depth > DEPTH || !self.seen.insert(real) {
+            return Ok(());
+        }
+        for entry in fs::read_dir(path).map_err(DatasetError::read(path))? {
+            let entry = entry.map_err(DatasetError::read(path))?;
+            let name = text(&entry.path(), entry.file_name())?;
+            if name.starts_with('.') {
+                continue;
+            }
+            let path = entry.path();
+            if path.is_dir() {
+                self.folder(&path, depth + 1)?;
+            } else if is_image(&name) {
+                let key = path.strip_prefix(self.root).unwrap_or(&path);
+                self.files.push((key.to_string_lossy().into_owned(), path));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn sorted_names_are_the_labels() {
+        let dir = tree(&["b/x/1.JPG", "a/2.png", "a/3.txt", "a/.hidden.png", "stray.png"]);
+        let folder = list(dir.path()).unwrap();
+        assert_eq!(folder.names, ["a", "b"]);
+        let mut got: Vec<_> = folder.entries.iter().map(|e| (e.key.as_str(), e.label)).collect();
+        got.sort();
+        assert_eq!(got, [("a/2.png", 0), ("b/x/1.JPG", 1)]);
+        assert!(folder.problems[0].to_string().contains("1 images lie outside"));
+    }
+
+    #[test]
+    fn numbers_sort_as_numbers() {
+        let dir = tree(&["10/a.png", "2/a.png", "0/a.png"]);
+        let mut folder = list(dir.path()).unwrap();
+        assert_eq!(
+            (folder.numeric, folder.names.clone()),
+            (true, vec!["0".into(), "2".into(), "10".into()])
+        );
+        let label = |f: &Folder, key: &str| f.entries.iter().find(|e| e.key == key).unwrap().label;
+        assert_eq!(label(&folder, "10/a.png"), 2);
+        folder.label_by_number();
+        assert_eq!(label(&folder, "10/a.png"), 10);
+    }
+
+    #[test]
+    fn loops_of_links_end() {
+        let dir = tree(&["a/1.png"]);
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("a/loop")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("a"), dir.path().join("a/self")).unwrap();
+        let folder = list(dir.path()).unwrap();
+        assert!(folder.entries.iter().any(|e| e.key == "a/1.png"));
+        assert!(folder.entries.len() < 4, "{:?}", folder.entries);
+    }
+}

@@ -1,0 +1,259 @@
+//! WebDataset shards: tar files, indexed once by offset and read in place.
+//! Nothing is ever extracted, so a path inside a shard is only a name.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+
+use super::error::DatasetError;
+use super::{Entry, IMAGE_EXTENSIONS, Location, Problem};
+
+/// A tar block; headers and data are padded to it.
+const BLOCK: u64 = 512;
+/// A label is a short number: nothing longer is read.
+const LABEL_MAX: u64 = 64;
+
+/// What one shard holds, in the order of the file.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// Images with labels.
+    pub entries: Vec<Entry>,
+    /// What is odd, but no error.
+    pub problems: Vec<Problem>,
+}
+
+/// One sample while its parts are gathered.
+#[derive(Default)]
+struct Sample {
+    image: Option<(u64, u64, String)>,
+    label: Option<(u64, u64)>,
+}
+
+/// Splits a path as the `webdataset` package does: the key goes to the first
+/// dot of the file name, the rest is the extension. `None` for hidden files.
+pub(crate) fn key_and_extension(path: &str) -> Option<(&str, String)> {
+    let name = path.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = name + path.get(name..)?.find('.')?;
+    (dot > name).then(|| (&path[..dot], path[dot + 1..].to_ascii_lowercase()))
+}
+
+/// Reads the headers of one shard. `shard` is its number in the dataset.
+///
+/// # Errors
+/// When the file is not a tar, is cut short, or a sample has no usable label,
+/// no image, or comes twice.
+pub(crate) fn index(path: &Path, shard: u32, file: &File) -> Result<Index, DatasetError> {
+    let length = file.metadata().map_err(DatasetError::read(path))?.len();
+    let mut samples: Vec<(String, Sample)> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    let mut end = 0;
+    let mut archive = tar::Archive::new(std::io::BufReader::new(file));
+    let broken = |error: std::io::Error| {
+        DatasetError::shard(path, format!("expected a whole tar file, got: {error}"))
+    };
+    for entry in archive.entries_with_seek().map_err(broken)? {
+        let entry = entry.map_err(broken)?;
+        let (offset, size) = (entry.raw_file_position(), entry.size());
+        let stop = offset.checked_add(size).filter(|&stop| stop <= length).ok_or_else(|| {
+            let message = format!(
+                "cut short: `{}` ends at byte {}, the file has {length}",
+                entry_name(&entry),
+                offset.saturating_add(size)
+            );
+            DatasetError::shard(path, message)
+        })?;
+        end = stop.next_multiple_of(BLOCK);
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let name = entry_name(&entry);
+        let Some((key, extension)) = key_and_extension(&name) else { continue };
+        let image = IMAGE_EXTENSIONS.contains(&extension.as_str());
+        if !image && extension != "cls" {
+            continue;
+        }
+        let at = *known.entry(key.to_string()).or_insert_with(|| {
+            samples.push((key.to_string(), Sample::default()));
+            samples.len() - 1
+        });
+        let sample = &mut samples[at].1;
+        if image {
+            if let Some((.., other)) = &sample.image {
+                let message = format!(
+                    "expected one image, got two (`.{other}` and `.{extension}`); keep one of them"
+                );
+                return Err(DatasetError::sample(path, key, message));
+            }
+            sample.image = Some((offset, size, extension));
+        } else if sample.label.replace((offset, size)).is_some() {
+            let message = "expected one `.cls`, got two; the sample is in the shard twice";
+            return Err(DatasetError::sample(path, key, message));
+        }
+    }
+    let mut index = Index::default();
+    if end == 0 && length != 0 && samples.is_empty() && !ends_with_zeros(file, length) {
+        return Err(DatasetError::shard(path, "expected a tar file, got something else"));
+    }
+    if !has_end_marker(file, end, length) {
+        index.problems.push(Problem::new(format!(
+            "{}: no end marker: the file may be cut short",
+            path.display()
+        )));
+    }
+    for (key, sample) in samples {
+        let Some((offset, length, _)) = sample.image else {
+            index.problems.push(Problem::new(format!(
+                "{}: sample `{key}` has a label but no image: left out",
+                path.display()
+            )));
+            continue;
+        };
+        let Some((at, size)) = sample.label else {
+            let message = "expected a label in `.cls`, got none; add one, or remove the image";
+            return Err(DatasetError::sample(path, key, message));
+        };
+        let label = read_label(file, at, size)
+            .map_err(|message| DatasetError::sample(path, key.as_str(), message))?;
+        index.entries.push(Entry { key, label, at: Location::Shard { shard, offset, length } });
+    }
+    Ok(index)
+}
+
+/// The entry's path as text; bytes that are not UTF-8 become �.
+fn entry_name<R: std::io::Read>(entry: &tar::Entry<'_, R>) -> String {
+    String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_string()
+}
+
+fn read_label(file: &File, at: u64, size: u64) -> Result<u32, String> {
+    if size > LABEL_MAX {
+        return Err(format!("expected a whole number in `.cls`, got {size} bytes"));
+    }
+    let bytes = read_at(file, at, size).map_err(|error| format!("cannot read `.cls`: {error}"))?;
+    let text = String::from_utf8_lossy(&bytes);
+    text.trim().parse().map_err(|_| {
+        format!("expected a class index (0, 1, …) in `.cls`, got `{}`", text.trim().escape_debug())
+    })
+}
+
+/// Reads `size` bytes at `offset`, without moving the file's position: many
+/// threads share one open shard.
+pub(crate) fn read_at(file: &File, offset: u64, size: u64) -> std::io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt as _;
+    let size = usize::try_from(size).map_err(std::io::Error::other)?;
+    let mut bytes = vec![0; size];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
+
+/// A tar ends with two blocks of zeros.
+fn has_end_marker(file: &File, end: u64, length: u64) -> bool {
+    length >= end + 2 * BLOCK
+        && read_at(file, end, 2 * BLOCK).is_ok_and(|bytes| bytes.iter().all(|&b| b == 0))
+}
+
+/// True for a tar with nothing in it.
+fn ends_with_zeros(file: &File, length: u64) -> bool {
+    has_end_marker(file, 0, length)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    /// A tar file of the given members.
+    pub(crate) fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, data) in members {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(data.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, *data).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn indexed(bytes: &[u8]) -> Result<Index, DatasetError> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        index(file.path(), 3, &file.reopen().unwrap())
+    }
+
+    fn error(bytes: &[u8]) -> String {
+        indexed(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn keys_go_to_the_first_dot() {
+        assert_eq!(key_and_extension("a/b.c/s1.seg.PNG"), Some(("a/b.c/s1", "seg.png".into())));
+        assert_eq!(key_and_extension("s1.jpg"), Some(("s1", "jpg".into())));
+        assert_eq!(key_and_extension("a/._s1.jpg"), None);
+        assert_eq!(key_and_extension("a/readme"), None);
+        assert_eq!(key_and_extension("é.é/ü.png"), Some(("é.é/ü", "png".into())));
+    }
+
+    #[test]
+    fn samples_are_found_where_they_are() {
+        let long = format!("{}/s2", "d".repeat(180));
+        let bytes = tar(&[
+            ("s1.png", b"image one"),
+            ("s1.cls", b"4\n"),
+            ("s1.json", b"{}"),
+            (&format!("{long}.cls"), b"0"),
+            (&format!("{long}.jpg"), b"image two"),
+            ("s3.cls", b"1"),
+        ]);
+        let index = indexed(&bytes).unwrap();
+        let got: Vec<_> = index
+            .entries
+            .iter()
+            .map(|entry| {
+                let Location::Shard { shard: 3, offset, length } = entry.at else { panic!() };
+                let data = &bytes[offset as usize..(offset + length) as usize];
+                (entry.key.as_str(), entry.label, data)
+            })
+            .collect();
+        let want: [(&str, u32, &[u8]); 2] = [("s1", 4, b"image one"), (&long, 0, b"image two")];
+        assert_eq!(got, want);
+        assert_eq!(index.problems.len(), 1);
+        assert!(index.problems[0].to_string().contains("`s3`"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(error(&tar(&[("s1.png", b"x")])).contains("`s1`: expected a label"));
+        assert!(error(&tar(&[("s1.png", b"x"), ("s1.cls", b"cat")])).contains("got `cat`"));
+        assert!(error(&tar(&[("s1.png", b"x"), ("s1.cls", b"-1")])).contains("got `-1`"));
+        assert!(error(&tar(&[("s.png", b"x"), ("s.jpg", b"x"), ("s.cls", b"1")])).contains("two"));
+        assert!(
+            error(&tar(&[("s.png", b"x"), ("s.cls", b"1"), ("s.cls", b"1")])).contains("twice")
+        );
+        assert!(error(b"this is not a tar file at all").contains("expected a"));
+        assert!(error(&[7; 4096]).contains("expected a"));
+    }
+
+    #[test]
+    fn a_cut_file_is_noticed() {
+        let whole = tar(&[("s1.cls", b"1"), ("s1.png", &[1; 3000])]);
+        assert!(error(&whole[..2500]).contains("cut short"));
+        let no_marker = &whole[..whole.len() - 1024];
+        assert!(indexed(no_marker).unwrap().problems[0].to_string().contains("no end marker"));
+        assert!(indexed(&tar(&[])).unwrap().entries.is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(0u8.., 0..3000)) {
+            let _ = indexed(&bytes);
+        }
+
+        #[test]
+        fn damaged_tars_never_panic(at in 0usize..4096, value in 0u8.., cut in 0usize..4096) {
+            let mut bytes = tar(&[("s1.png", b"image"), ("s1.cls", b"1"), ("s2.cls", b"1")]);
+            let n = bytes.len();
+            bytes[at % n] = value;
+            bytes.truncate(n.saturating_sub(cut));
+            let _ = indexed(&bytes);
+        }
+    }
+}

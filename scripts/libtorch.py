@@ -179,7 +179,7 @@ def choose(lock, name):
     if MAC:
         flavor = "cpu"
     folder = install(lock, flavor, name, cache_root())
-    fault = fault_of(folder) if name == platform_name() else None
+    fault = fault_of(folder)
     if fault:
         raise Problem("the fetched libtorch in %s cannot be used: %s.\nWhat to do: `make clean-cache` and run again; "
                       "or set LIBTORCH to another libtorch %s.x." % (folder, fault, WANT))
@@ -256,7 +256,7 @@ def main():
     ap.add_argument("--clean-cache", action="store_true", help="delete what was fetched")
     ap.add_argument("--root", default=ROOT, help="the checkout (default: this one)")
     ap.add_argument("--lock", default=os.path.join(HERE, "libtorch.lock.json"), help="the list of pinned wheels")
-    ap.add_argument("--platform", default=platform_name(), help="fetch for another machine, such as linux-aarch64")
+    ap.add_argument("--platform", default=platform_name(), help="only fetch, for another machine, such as linux-aarch64")
     args = ap.parse_args()
     if args.clean_cache:
         return clean(cache_root())
@@ -272,6 +272,9 @@ def main():
         return None
     with open(args.lock) as f:
         lock = json.load(f)
+    if args.platform != platform_name():
+        # For a machine that has no network of its own: the folder can be carried there.
+        return say(install(lock, "cuda" if cuda_wish() else "cpu", args.platform, cache_root()))
     folder, source, why = choose(lock, args.platform)
     choice = {"dir": folder, "source": source, "why": why, "version": version_of(folder),
               "cuda": has_cuda(folder), "size": os.path.getsize(os.path.join(folder, "lib", CPU_LIB))}

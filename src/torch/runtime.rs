@@ -104,6 +104,11 @@ impl Runtime {
 }
 
 /// The same as [`Runtime::init`].
+///
+/// ```
+/// let runtime = alphascope::torch::runtime::init();
+/// println!("{runtime}");
+/// ```
 pub fn init() -> &'static Runtime {
     Runtime::init()
 }

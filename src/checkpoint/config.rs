@@ -32,7 +32,7 @@ pub struct ModelConfig {
     /// Words of the tokenizer.
     pub vocab: usize,
     /// Mean and standard deviation of each colour.
-    pub normalize: Option<([f32; 3], [f32; 3])>,
+    pub normalize: Option<Normalization>,
 }
 
 /// What a configuration says of one tower.
@@ -49,6 +49,9 @@ pub struct TowerConfig {
     /// Non-linearity of the MLPs.
     pub activation: Activation,
 }
+
+/// Mean and standard deviation of red, green and blue, of values in \[0, 1\].
+pub type Normalization = ([f32; 3], [f32; 3]);
 
 type Object = Map<String, Value>;
 
@@ -348,11 +351,11 @@ fn hugging_face(top: &Object) -> Result<ModelConfig, String> {
     })
 }
 
-fn hugging_face_normalize(preprocessor: &Object) -> Result<Option<([f32; 3], [f32; 3])>, String> {
+fn hugging_face_normalize(preprocessor: &Object) -> Result<Option<Normalization>, String> {
     normalize(preprocessor, "image_mean", "image_std")
 }
 
-fn normalize(from: &Object, mean: &str, std: &str) -> Result<Option<([f32; 3], [f32; 3])>, String> {
+fn normalize(from: &Object, mean: &str, std: &str) -> Result<Option<Normalization>, String> {
     let three = |field: &str| -> Result<Option<[f32; 3]>, String> {
         let Some(value) = from.get(field).filter(|value| !value.is_null()) else { return Ok(None) };
         let numbers: Option<Vec<f32>> = value

@@ -12,7 +12,7 @@
 
 use rayon::prelude::*;
 
-use super::arch::{Architecture, Expected};
+use super::arch::{Dims, Expected};
 use super::names::{HEAD_BIAS, HEAD_WEIGHT, is_head};
 use super::tensor::TensorView;
 
@@ -45,27 +45,27 @@ pub struct Layer {
 /// classes and whether it has a bias.
 #[must_use]
 pub fn layers(
-    architecture: &Architecture,
+    dims: &Dims,
     granularity: Granularity,
     head: Option<(usize, bool)>,
     with_text: bool,
 ) -> Vec<Layer> {
-    let mut tensors = architecture.image_tensors();
+    let mut tensors = dims.image_tensors();
     if let Some((classes, bias)) = head {
-        tensors.push((HEAD_WEIGHT.into(), vec![classes, architecture.embed]));
+        tensors.push((HEAD_WEIGHT.into(), vec![classes, dims.embed]));
         if bias {
             tensors.push((HEAD_BIAS.into(), vec![classes]));
         }
     }
     let mut all = group(tensors, granularity);
     if with_text {
-        all.extend(group(architecture.text_tensors(), granularity));
+        all.extend(group(dims.text_tensors(), granularity));
     }
     all
 }
 
 /// Groups of one tower, stem first, head last.
-pub(super) fn group(tensors: Vec<Expected>, granularity: Granularity) -> Vec<Layer> {
+fn group(tensors: Vec<Expected>, granularity: Granularity) -> Vec<Layer> {
     let mut placed: Vec<((usize, usize), Layer)> = Vec::new();
     for (name, shape) in tensors {
         let (order, layer) = place(&name, granularity);
@@ -157,14 +157,90 @@ pub fn distance<'a>(
 /// were not finite.
 fn squares(a: &TensorView<'_>, b: &TensorView<'_>) -> (f64, f64, u64) {
     let (mut moved, mut norm, mut bad) = (0.0_f64, 0.0_f64, 0);
-    for (x, y) in a.to_f32().iter().zip(b.to_f32()) {
-        let (x, y) = (f64::from(*x), f64::from(y));
-        if x.is_finite() && y.is_finite() {
-            moved += (y - x) * (y - x);
-            norm += x * x;
-        } else {
-            bad += 1;
+    a.zip_runs_f32(b, |xs, ys| {
+        for (x, y) in xs.iter().zip(ys) {
+            let (x, y) = (f64::from(*x), f64::from(*y));
+            if x.is_finite() && y.is_finite() {
+                moved += (y - x) * (y - x);
+                norm += x * x;
+            } else {
+                bad += 1;
+            }
+        }
+        true
+    });
+    (moved, norm, bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::arch::{ImageDims, TextDims};
+    use std::borrow::Cow;
+
+    fn dims() -> Dims {
+        Dims {
+            image: ImageDims { patch: 4, grid: 2, width: 6, layers: 11, mlp_width: 24 },
+            text: Some(TextDims { context: 7, vocab: 30, width: 4, layers: 2, mlp_width: 16 }),
+            embed: 5,
         }
     }
-    (moved, norm, bad)
+
+    #[test]
+    fn blocks_follow_the_forward_pass_by_number_not_by_letter() {
+        let all = layers(&dims(), Granularity::Block, Some((3, true)), true);
+        let names: Vec<_> = all.iter().map(|layer| layer.name.as_str()).collect();
+        assert_eq!(names[..4], ["stem", "block.0", "block.1", "block.2"]);
+        assert_eq!(names[11..14], ["block.10", "head", "text.stem"]);
+        assert_eq!(names[14..], ["text.block.0", "text.block.1", "text.head"]);
+        // ln_post 2·6, projection 6·5, head 3·5 + 3.
+        assert_eq!(all[12].parameters, 12 + 30 + 18);
+        // Positions 5·6, class 6, convolution 6·3·4·4, ln_pre 2·6.
+        assert_eq!(all[0].parameters, 30 + 6 + 288 + 12);
+        // 12 W² + 13 W for an MLP of 4 W.
+        assert_eq!(all[1].parameters, 12 * 36 + 13 * 6);
+    }
+
+    #[test]
+    fn every_granularity_covers_every_tensor_once() {
+        let dims = dims();
+        let mut expected: Vec<String> =
+            dims.image_tensors().into_iter().chain(dims.text_tensors()).map(|(n, _)| n).collect();
+        expected.sort();
+        for granularity in [Granularity::Block, Granularity::Module, Granularity::Tensor] {
+            let all = layers(&dims, granularity, None, true);
+            let mut got: Vec<String> = all.iter().flat_map(|l| l.tensors.clone()).collect();
+            got.sort();
+            assert_eq!(got, expected);
+            let parameters: u64 = all.iter().map(|l| l.parameters).sum();
+            let direct: usize = dims
+                .image_tensors()
+                .iter()
+                .chain(&dims.text_tensors())
+                .map(|(_, shape)| shape.iter().product::<usize>())
+                .sum();
+            assert_eq!(parameters, direct as u64);
+        }
+        let modules = layers(&dims, Granularity::Module, None, false);
+        assert_eq!(modules[1].name, "block.0.attn");
+        assert_eq!(modules[2].name, "block.0.mlp");
+    }
+
+    #[test]
+    fn distance_is_the_norm_of_all_tensors_together() {
+        let view = |values: &[f32]| {
+            let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            TensorView::new(crate::checkpoint::Dtype::F32, vec![values.len()], Cow::Owned(bytes))
+        };
+        let from = |name: &str| view(if name == "a" { &[3.0, 0.0] } else { &[4.0] });
+        let to = |name: &str| view(if name == "a" { &[3.0, 6.0] } else { &[12.0] });
+        let both = distance(&["a".into(), "b".into()], from, to).unwrap();
+        assert_eq!((both.moved, both.norm, both.relative()), (10.0, 5.0, Some(2.0)));
+        let nothing = distance(&["a".into()], |_| None, to);
+        assert_eq!(nothing, None);
+        let zero = distance(&["b".into()], |_| view(&[0.0]), to).unwrap();
+        assert_eq!(zero.relative(), None, "no base to compare with");
+        let broken = distance(&["b".into()], |_| view(&[f32::NAN]), to).unwrap();
+        assert_eq!((broken.relative(), broken.not_finite), (None, 1));
+    }
 }

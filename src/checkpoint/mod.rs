@@ -10,7 +10,7 @@
 //!    what shapes cannot tell (heads, activation, preprocessing).
 //! 4. [`pair`]: two files → one path, every tensor checked.
 //!
-//! [`layers`] groups parameters as
+//! [`describe`](mod@describe) tells a person what a file is, [`layers`] groups parameters as
 //! they are perturbed, moved and counted.
 //!
 //! # Canonical names
@@ -42,6 +42,7 @@
 pub mod arch;
 pub mod config;
 pub mod container;
+pub mod describe;
 pub mod error;
 pub mod known;
 pub mod layers;
@@ -49,11 +50,13 @@ pub mod names;
 pub mod pair;
 pub mod tensor;
 
+mod describe_text;
 mod file;
 mod resolve;
 
 pub use arch::{Architecture, ImageTower, Overrides, TextTower};
 pub use container::Container;
+pub use describe::{Description, PairDescription, describe, describe_pair};
 pub use error::CheckpointError;
 pub use file::Checkpoint;
 pub use layers::{Granularity, Layer};

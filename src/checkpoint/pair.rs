@@ -109,28 +109,26 @@ impl Pair {
         }
         if !stored_at_both {
             match (zeroshot.has_text(), finetuned.has_text()) {
-                (true, false) => notices.push(format!(
-                    "text tower of both ends taken from {}: {} has none",
-                    zeroshot.path().display(),
-                    finetuned.path().display()
-                )),
-                (false, true) => notices.push(format!(
-                    "text tower of both ends taken from {}: {} has none",
-                    finetuned.path().display(),
-                    zeroshot.path().display()
-                )),
+                (true, false) => notices.push(
+                    "text tower of both ends taken from the zero-shot file: the fine-tuned one \
+                     has none"
+                        .into(),
+                ),
+                (false, true) => notices.push(
+                    "text tower of both ends taken from the fine-tuned file: the zero-shot one \
+                     has none"
+                        .into(),
+                ),
                 _ => {}
             }
         }
         if let Some(head) = head.filter(|head| head.zeroshot != head.finetuned) {
-            let (with, without) =
-                if head.zeroshot { (&zeroshot, &finetuned) } else { (&finetuned, &zeroshot) };
+            let ends = ["zero-shot", "fine-tuned"];
+            let [with, without] = if head.zeroshot { ends } else { [ends[1], ends[0]] };
             notices.push(format!(
-                "{} stores a linear head of {} classes; the other end's is {}'s zero-shot head over \
-                 the same classes",
-                with.path().display(),
-                head.classes,
-                without.path().display()
+                "only the {with} file stores a linear head ({} classes): the {without} end's is \
+                 its zero-shot head over the same classes",
+                head.classes
             ));
         }
         dtype_notice(&zeroshot, &finetuned, &mut notices);

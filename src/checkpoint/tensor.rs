@@ -176,20 +176,29 @@ impl<'a> TensorView<'a> {
         if self.dtype == other.dtype {
             return self.bytes == other.bytes;
         }
-        let mut theirs = [0.0_f32; CHUNK];
-        let size = other.dtype.size();
-        let mut rest: &[u8] = &other.bytes;
         let mut same = true;
-        self.runs_f32(|run| {
-            let n = run.len();
-            let (now, later) = rest.split_at(n * size);
-            rest = later;
-            let part = TensorView { dtype: other.dtype, shape: vec![n], bytes: Cow::Borrowed(now) };
-            part.copy_f32(&mut theirs[..n]);
-            same = run.iter().zip(&theirs[..n]).all(|(a, b)| a.to_bits() == b.to_bits());
+        self.zip_runs_f32(other, |ours, theirs| {
+            same = ours.iter().zip(theirs).all(|(a, b)| a.to_bits() == b.to_bits());
             same
         });
         same
+    }
+
+    /// As [`Self::runs_f32`], of two tensors side by side, up to the shorter's
+    /// end.
+    pub fn zip_runs_f32(&self, other: &Self, mut visit: impl FnMut(&[f32], &[f32]) -> bool) {
+        let mut buffer = [0.0_f32; CHUNK];
+        let size = other.dtype.size();
+        let mut rest: &[u8] = &other.bytes;
+        self.runs_f32(|ours| {
+            let n = ours.len().min(rest.len() / size);
+            let (now, later) = rest.split_at(n * size);
+            rest = later;
+            let theirs =
+                TensorView { dtype: other.dtype, shape: vec![n], bytes: Cow::Borrowed(now) };
+            theirs.copy_f32(&mut buffer[..n]);
+            n > 0 && visit(&ours[..n], &buffer[..n])
+        });
     }
 }
 

@@ -5,8 +5,13 @@
 
 pub mod app;
 pub mod checkpoint;
+pub mod config;
 pub mod dataset;
+pub mod priority;
+pub mod session;
 pub mod sweep;
+#[cfg(feature = "tui")]
+pub mod terminal;
 #[cfg(feature = "torch")]
 pub mod torch;
 #[cfg(feature = "tui")]

@@ -2,6 +2,7 @@
 //! come from it.
 
 use super::key::Key;
+use super::setup::{self, Do};
 
 /// Where a binding holds. A narrower context is looked up before a wider one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,9 +15,29 @@ pub enum Context {
     Dialog,
     /// The help page is open.
     Help,
+    /// The set-up screen's form.
+    Setup,
+    /// The file browser. Letters filter.
+    Browser,
+    /// A line of text is being typed.
+    Text,
+    /// The demo menu.
+    Demos,
 }
 
 impl Context {
+    /// In the docs' order.
+    pub const ALL: [Self; 8] = [
+        Self::Live,
+        Self::Setup,
+        Self::Browser,
+        Self::Text,
+        Self::Demos,
+        Self::Global,
+        Self::Dialog,
+        Self::Help,
+    ];
+
     /// Heading on the help screen.
     #[must_use]
     pub fn title(self) -> &'static str {
@@ -25,6 +46,10 @@ impl Context {
             Self::Live => "Live sweep",
             Self::Dialog => "Questions",
             Self::Help => "Help page",
+            Self::Setup => "Set-up",
+            Self::Browser => "File browser",
+            Self::Text => "Typing",
+            Self::Demos => "Demo menu",
         }
     }
 }
@@ -66,6 +91,7 @@ pub enum Action {
     Close,
     ScrollUp,
     ScrollDown,
+    Setup(Do),
 }
 
 /// One row of the table.
@@ -85,7 +111,7 @@ pub struct Binding {
     pub help: &'static str,
 }
 
-const fn row(
+pub(super) const fn row(
     context: Context,
     action: Action,
     keys: &'static [Key],
@@ -97,7 +123,12 @@ const fn row(
 }
 
 /// Every binding there is.
-pub const BINDINGS: &[Binding] = &[
+pub fn bindings() -> impl Iterator<Item = &'static Binding> {
+    BINDINGS.iter().chain(setup::BINDINGS)
+}
+
+/// All but the set-up screen's.
+const BINDINGS: &[Binding] = &[
     row(
         Context::Live,
         Action::Pause,
@@ -324,15 +355,14 @@ pub const BINDINGS: &[Binding] = &[
 ];
 
 /// What `key` does in `context`: its own table first, then
-/// [`Context::Global`]. Questions and the help page shadow everything but the
-/// keys that redraw, suspend or leave.
+/// [`Context::Global`]. Questions, the help page and wherever letters are typed
+/// shadow everything but the keys that redraw, suspend or leave.
 #[must_use]
 pub fn action(context: Context, key: Key) -> Option<Action> {
-    let find = |wanted: Context| {
-        BINDINGS.iter().find(|row| row.context == wanted && row.keys.contains(&key))
-    };
+    let find =
+        |wanted: Context| bindings().find(|row| row.context == wanted && row.keys.contains(&key));
     let own = find(context).map(|row| row.action);
-    let shadowed = matches!(context, Context::Dialog | Context::Help);
+    let shadowed = !matches!(context, Context::Global | Context::Live | Context::Setup);
     own.or_else(|| {
         find(Context::Global).map(|row| row.action).filter(|action| {
             !shadowed || matches!(action, Action::Redraw | Action::Suspend | Action::Quit)
@@ -342,14 +372,14 @@ pub fn action(context: Context, key: Key) -> Option<Action> {
 
 /// Rows of one context, in the table's order.
 pub fn rows(context: Context) -> impl Iterator<Item = &'static Binding> {
-    BINDINGS.iter().filter(move |row| row.context == context)
+    bindings().filter(move |row| row.context == context)
 }
 
 /// The keys as a Markdown table: the docs' keys page is checked against it.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = String::new();
-    for context in [Context::Live, Context::Global, Context::Dialog, Context::Help] {
+    for context in Context::ALL {
         text.push_str(&format!("## {}\n\n| key | does |\n| --- | --- |\n", context.title()));
         for row in rows(context) {
             let keys: Vec<String> = row.keys.iter().map(|key| format!("`{key}`")).collect();
@@ -369,7 +399,7 @@ mod tests {
     #[test]
     fn no_key_means_two_things_in_one_context() {
         let mut seen = HashSet::new();
-        for row in BINDINGS {
+        for row in bindings() {
             assert!(!row.keys.is_empty() && !row.help.is_empty(), "{row:?}");
             for key in row.keys {
                 assert!(seen.insert((row.context, *key)), "{key} twice in {:?}", row.context);
@@ -379,17 +409,17 @@ mod tests {
 
     #[test]
     fn live_keys_do_not_hide_global_ones() {
-        for row in rows(Context::Live) {
+        for row in rows(Context::Live).chain(rows(Context::Setup)) {
             for key in row.keys {
                 let global = rows(Context::Global).find(|other| other.keys.contains(key));
-                assert!(global.is_none(), "{key} is both live and global");
+                assert!(global.is_none(), "{key} is both a screen's and global");
             }
         }
     }
 
     #[test]
     fn texts_are_plain_ascii_and_short() {
-        for row in BINDINGS {
+        for row in bindings() {
             assert!(row.help.is_ascii() && row.short.is_ascii() && row.short.len() <= 9);
         }
     }
@@ -406,7 +436,7 @@ mod tests {
     #[test]
     fn markdown_lists_every_binding() {
         let text = markdown();
-        for row in BINDINGS {
+        for row in bindings() {
             assert!(text.contains(row.help));
         }
     }

@@ -2,7 +2,6 @@
 
 use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Level, Outcome, Progress};
-use crate::sweep::spec::Spec;
 
 use super::key::Key;
 use super::live::Target;
@@ -49,8 +48,6 @@ pub enum Pick {
 pub enum Effect {
     /// Ask this of the running sweep (never blocks).
     Command(Command),
-    /// Start a session.
-    Start(Box<Spec>),
     /// Something the set-up screen needs from the outside.
     Setup(setup::Effect),
     /// Mouse capture on or off.

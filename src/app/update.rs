@@ -24,7 +24,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Tick => model.live.word = None,
         Message::Setup(message) => {
             let effects = setup::update(&mut model.setup, message);
-            return from_setup(effects);
+            return effects.into_iter().map(Effect::Setup).collect();
         }
         Message::Ended(result) => {
             if let Err(message) = &result {
@@ -41,17 +41,6 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Log(level, text) => model.say(level, text),
     }
     Vec::new()
-}
-
-fn from_setup(effects: Vec<setup::Effect>) -> Vec<Effect> {
-    effects
-        .into_iter()
-        .map(|effect| match effect {
-            setup::Effect::Start(spec) => Effect::Start(spec),
-            #[allow(unreachable_patterns)]
-            other => Effect::Setup(other),
-        })
-        .collect()
 }
 
 // ---------------------------------------------------------------- events
@@ -140,17 +129,18 @@ pub fn context(model: &Model) -> Context {
     } else if model.screen == Screen::Live {
         Context::Live
     } else {
-        Context::Global
+        setup::context(&model.setup)
     }
 }
 
 fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
     model.live.word = None;
     let context = context(model);
-    if context == Context::Global
+    if model.screen == Screen::Setup
+        && !matches!(context, Context::Dialog | Context::Help)
         && let Some(effects) = setup::key(&mut model.setup, key)
     {
-        return from_setup(effects);
+        return effects.into_iter().map(Effect::Setup).collect();
     }
     let Some(action) = keymap::action(context, key) else { return Vec::new() };
     act(model, action)
@@ -159,6 +149,8 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
 fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let live = &mut model.live;
     match action {
+        // The set-up screen has done its own already.
+        Action::Setup(_) => {}
         Action::Help => model.help = Some(0),
         Action::Close => model.help = None,
         Action::ScrollUp => model.help = model.help.map(|at| at.saturating_sub(1)),

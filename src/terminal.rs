@@ -1,0 +1,250 @@
+//! The terminal, and the only place that names crossterm: entering and always
+//! leaving it ([`Guard`]), one atomic write per frame ([`Screen`]), keys
+//! ([`listen`]).
+//!
+//! ```text
+//! tty ──▶ listen (own thread) ──▶ Input ──▶ runtime ──▶ Screen::draw ──▶ tty
+//! ```
+
+mod frames;
+mod input;
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once};
+use std::thread::ThreadId;
+
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
+use crossterm::style::{Attribute, SetAttribute};
+use crossterm::terminal::{EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen};
+use crossterm::{Command, cursor};
+use ratatui::layout::Size;
+
+pub use frames::{Frames, Screen};
+pub use input::{Input, listen};
+
+/// The terminal is ours: raw mode and the alternate screen are on.
+static ACTIVE: AtomicBool = AtomicBool::new(false);
+/// Mouse capture is on.
+static MOUSE: AtomicBool = AtomicBool::new(false);
+/// The thread whose panic ends the screen.
+static OWNER: Mutex<Option<ThreadId>> = Mutex::new(None);
+
+/// Holds the terminal in raw mode on the alternate screen; gives it back when
+/// dropped. The panic hook gives it back before the message is printed.
+#[derive(Debug)]
+pub struct Guard(());
+
+impl Guard {
+    /// Takes the terminal: raw mode, alternate screen, bracketed paste. No
+    /// mouse: it would take the terminal's own selection away.
+    ///
+    /// # Errors
+    /// When standard input or output is not a terminal, or it has gone away.
+    pub fn enter() -> io::Result<Self> {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the screen needs a terminal on standard input and output, and one of them is \
+                 redirected; use `alphascope sweep` there",
+            ));
+        }
+        // Colours are decided by our theme: crossterm's own NO_COLOR writes
+        // `ESC[;m`, which wipes bold and reverse too.
+        crossterm::style::force_color_output(true);
+        install_hook();
+        let guard = Self(());
+        take()?;
+        Ok(guard)
+    }
+
+    /// Takes the terminal again, whatever happened to it meanwhile (a shell had
+    /// it, as after a suspension). Everything must be drawn anew.
+    ///
+    /// # Errors
+    /// When the terminal has gone away.
+    pub fn enter_again(&self) -> io::Result<()> {
+        let mouse = MOUSE.load(Ordering::SeqCst);
+        if ACTIVE.swap(false, Ordering::SeqCst) {
+            // crossterm takes raw mode for granted once it has set it, but a
+            // shell may have changed it: start from the saved modes.
+            crossterm::terminal::disable_raw_mode()?;
+        }
+        take()?;
+        if mouse { self.mouse(true) } else { Ok(()) }
+    }
+
+    /// Gives the terminal back for a while.
+    pub fn leave(&self) {
+        let mouse = MOUSE.load(Ordering::SeqCst);
+        restore();
+        MOUSE.store(mouse, Ordering::SeqCst); // wanted again on return
+    }
+
+    /// Mouse capture on or off.
+    ///
+    /// # Errors
+    /// When the terminal has gone away.
+    pub fn mouse(&self, on: bool) -> io::Result<()> {
+        MOUSE.store(on, Ordering::SeqCst);
+        let mut bytes = String::new();
+        if on {
+            ansi(&mut bytes, EnableMouseCapture);
+        } else {
+            ansi(&mut bytes, DisableMouseCapture);
+        }
+        Tty::open()?.write_all(bytes.as_bytes())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        restore();
+        MOUSE.store(false, Ordering::SeqCst);
+    }
+}
+
+/// What is written when the terminal is taken.
+#[must_use]
+pub fn enter_bytes() -> String {
+    let mut bytes = String::new();
+    ansi(&mut bytes, EnterAlternateScreen);
+    ansi(&mut bytes, EnableBracketedPaste);
+    ansi(&mut bytes, cursor::Hide);
+    bytes
+}
+
+/// What is written when it is given back. A synchronized update that was begun
+/// is ended in every case.
+#[must_use]
+pub fn leave_bytes(mouse: bool) -> String {
+    let mut bytes = String::new();
+    ansi(&mut bytes, EndSynchronizedUpdate);
+    ansi(&mut bytes, SetAttribute(Attribute::Reset));
+    if mouse {
+        ansi(&mut bytes, DisableMouseCapture);
+    }
+    ansi(&mut bytes, DisableBracketedPaste);
+    ansi(&mut bytes, LeaveAlternateScreen);
+    ansi(&mut bytes, cursor::Show);
+    bytes
+}
+
+fn ansi(bytes: &mut String, command: impl Command) {
+    // Writing to a String cannot fail.
+    let _ = command.write_ansi(bytes);
+}
+
+fn take() -> io::Result<()> {
+    crossterm::terminal::enable_raw_mode()?;
+    ACTIVE.store(true, Ordering::SeqCst);
+    if let Ok(mut owner) = OWNER.lock() {
+        *owner = Some(std::thread::current().id());
+    }
+    Tty::open()?.write_all(enter_bytes().as_bytes())
+}
+
+/// Gives the terminal back, once: safe from any thread, at any time.
+pub fn restore() {
+    if !ACTIVE.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    // Where the terminal has gone there is nobody left to tell.
+    if let Ok(mut tty) = Tty::open() {
+        let bytes = leave_bytes(MOUSE.swap(false, Ordering::SeqCst));
+        let _ = tty.write_all(bytes.as_bytes());
+    }
+    let _ = crossterm::terminal::disable_raw_mode();
+}
+
+/// Log, restore, then print. A panic on another thread while the screen is up
+/// is logged only: what it did is told by the run's events.
+fn install_hook() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let trace = std::backtrace::Backtrace::force_capture();
+            tracing::error!("{info}\n{trace}");
+            let ours =
+                OWNER.try_lock().map_or(true, |owner| *owner == Some(std::thread::current().id()));
+            if ours {
+                restore();
+            }
+            if !ACTIVE.load(Ordering::SeqCst) {
+                print(info);
+            }
+        }));
+    });
+}
+
+/// Columns and rows, by the terminal itself.
+///
+/// # Errors
+/// When the terminal has gone away.
+pub fn size() -> io::Result<Size> {
+    let size = rustix::termios::tcgetwinsize(io::stdout())?;
+    Ok(Size { width: size.ws_col, height: size.ws_row })
+}
+
+/// Standard output without std's line buffer, which would cut a frame in many
+/// writes. Waits where another program has made the terminal non-blocking.
+#[derive(Debug)]
+pub struct Tty(File);
+
+impl Tty {
+    /// A second handle on standard output.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
+    }
+}
+
+impl Write for Tty {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    use rustix::event::{PollFd, PollFlags, poll};
+                    poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Stops the whole job (the process group), as ctrl-z does where the terminal
+/// is not raw. False where no shell could ever continue it: the program is a
+/// session's own, as under `ssh -t host alphascope`.
+///
+/// The caller's own SIGTSTP handler then does the rest.
+///
+/// # Errors
+/// When the signal cannot be sent.
+pub fn suspend_job() -> io::Result<bool> {
+    use rustix::process::{Signal, getpgrp, getsid, kill_current_process_group};
+    if getsid(None)? == getpgrp() {
+        return Ok(false);
+    }
+    kill_current_process_group(Signal::TSTP)?;
+    Ok(true)
+}
+
+/// Stops this process until it is continued.
+///
+/// # Errors
+/// When the signal cannot be sent.
+pub fn stop_self() -> io::Result<()> {
+    signal_hook::low_level::raise(signal_hook::consts::SIGSTOP)
+}

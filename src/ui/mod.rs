@@ -13,14 +13,23 @@
 //!      └─ question         over everything
 //! ```
 
+pub mod chart;
+pub mod curves;
 pub mod glyphs;
+pub mod header;
 pub mod live;
+pub mod log;
+pub mod numbers;
 pub mod paint;
+pub mod popup;
+pub mod raster;
+pub mod table;
 pub mod theme;
 
 use ratatui::Frame;
+use ratatui::layout::Rect;
 
-use crate::app::{Model, Screen};
+use crate::app::{Model, Pick, Screen};
 pub use theme::Theme;
 
 /// Draws the whole screen.
@@ -31,5 +40,17 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
     match model.screen {
         Screen::Live => live::draw(model, theme, area, buffer),
         Screen::Setup => {}
+    }
+    popup::help(model, theme, area, buffer);
+    popup::question(model, theme, area, buffer);
+}
+
+/// What a click at column `x`, row `y` means.
+#[must_use]
+pub fn hit(model: &Model, theme: &Theme, x: u16, y: u16) -> Option<Pick> {
+    let area = Rect::new(0, 0, model.size.0, model.size.1);
+    match model.screen {
+        Screen::Live => live::hit(model, theme, area, x, y),
+        Screen::Setup => None,
     }
 }

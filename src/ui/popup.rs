@@ -1,0 +1,251 @@
+//! Boxes over the screen: help and questions.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::app::Model;
+use crate::app::keymap::{self, Context};
+use crate::app::live::Question;
+use crate::app::{Key, Screen};
+
+use super::paint;
+use super::theme::{Ink, Theme};
+
+/// A key as the screen writes it: arrows as arrows where the charset has
+/// them.
+#[must_use]
+pub fn key_sign(theme: &Theme, key: Key) -> String {
+    let arrows = theme.spell("→").len() == "→".len();
+    match key {
+        Key::Left if arrows => "←".to_string(),
+        Key::Right if arrows => "→".to_string(),
+        Key::Up if arrows => "↑".to_string(),
+        Key::Down if arrows => "↓".to_string(),
+        key => key.to_string(),
+    }
+}
+
+/// Clears a box in the middle of `area` and draws its border; answers the
+/// inside.
+fn boxed(theme: &Theme, area: Rect, size: (u16, u16), title: &str, buffer: &mut Buffer) -> Rect {
+    let (width, height) = (size.0.min(area.width), size.1.min(area.height));
+    let outer = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    }
+    .intersection(buffer.area);
+    for position in outer.positions() {
+        if let Some(cell) = buffer.cell_mut(position) {
+            cell.reset();
+        }
+    }
+    buffer.set_style(outer, theme.raised());
+    if outer.width < 2 || outer.height < 2 {
+        return outer;
+    }
+    let g = theme.glyphs;
+    let (left, right) = (outer.left(), outer.right() - 1);
+    let (top, bottom) = (outer.top(), outer.bottom() - 1);
+    let style = theme.dim();
+    for x in left..=right {
+        paint::cell(buffer, outer, x, top, g.rule, style);
+        paint::cell(buffer, outer, x, bottom, g.rule, style);
+    }
+    for y in top..=bottom {
+        paint::cell(buffer, outer, left, y, g.side, style);
+        paint::cell(buffer, outer, right, y, g.side, style);
+    }
+    for (i, (x, y)) in
+        [(left, top), (right, top), (left, bottom), (right, bottom)].into_iter().enumerate()
+    {
+        paint::cell(buffer, outer, x, y, g.corners[i], style);
+    }
+    let heading = paint::inset(Rect { height: 1, ..outer }, 2);
+    let title = paint::cut(theme, title, usize::from(heading.width).saturating_sub(2));
+    paint::line(buffer, heading, 0, &Line::styled(format!(" {title} "), theme.strong()));
+    paint::inset(Rect { y: outer.y + 1, height: outer.height - 2, ..outer }, 2)
+}
+
+/// The help page: the keymap's own words.
+pub fn help(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let Some(scroll) = model.help else { return };
+    let columns = usize::from(area.width.min(92)).saturating_sub(4);
+    let lines = help_lines(model, theme, columns);
+    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
+    let title = "Keys: esc closes, up and down scroll";
+    let inside = boxed(theme, area, (92, height), title, buffer);
+    let most = lines.len().saturating_sub(usize::from(inside.height));
+    for (i, line) in lines.iter().skip(scroll.min(most)).enumerate() {
+        paint::line(buffer, inside, u16::try_from(i).unwrap_or(u16::MAX), line);
+    }
+}
+
+fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    let contexts: &[Context] = match model.screen {
+        Screen::Live => &[Context::Live, Context::Global, Context::Dialog, Context::Help],
+        Screen::Setup => &[Context::Global, Context::Dialog, Context::Help],
+    };
+    for context in contexts {
+        if !lines.is_empty() {
+            lines.push(Line::default());
+        }
+        lines.push(Line::styled(context.title(), theme.strong()));
+        for row in keymap::rows(*context) {
+            let keys: Vec<String> = row.keys.iter().map(|key| key_sign(theme, *key)).collect();
+            let keys = paint::left(theme, &keys.join("  "), 16);
+            let room = columns.saturating_sub(17).max(8);
+            for (i, part) in wrap(row.help, room).into_iter().enumerate() {
+                let keys = if i == 0 { keys.clone() } else { " ".repeat(16) };
+                lines.push(Line::from(vec![
+                    Span::styled(keys, theme.key()),
+                    Span::raw(" "),
+                    Span::styled(part, theme.text()),
+                ]));
+            }
+        }
+    }
+    lines.push(Line::default());
+    lines.push(Line::styled("Signs", theme.strong()));
+    let signs = [
+        ("bands", "95 % intervals: they shrink as images stream in"),
+        ("dotted", "points between are not measured yet"),
+        ("gain", "best point minus the better end, in percentage points"),
+        ("barrier", "how far the path dips under the straight line between its ends"),
+    ];
+    for (sign, text) in signs {
+        for (i, part) in wrap(text, columns.saturating_sub(17).max(8)).into_iter().enumerate() {
+            let sign = if i == 0 { sign } else { "" };
+            lines.push(Line::from(vec![
+                Span::styled(format!("{sign:<16} "), theme.key()),
+                Span::styled(part, theme.text()),
+            ]));
+        }
+    }
+    lines
+}
+
+/// Words into lines of at most `columns`; longer words are cut.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let word: String = word.chars().take(columns.max(1)).collect();
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            *line = word;
+        } else if line.chars().count() + 1 + word.chars().count() <= columns {
+            line.push(' ');
+            line.push_str(&word);
+        } else {
+            lines.push(word);
+        }
+    }
+    lines
+}
+
+/// An open question.
+pub fn question(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let Some(question) = model.live.question else { return };
+    let (title, text, yes) = match question {
+        Question::Stop => (
+            "Stop the sweep?".to_string(),
+            "It ends after the batch in hand. Everything measured is kept, and the run can be resumed.",
+            "stop and keep",
+        ),
+        Question::Skip(id) => {
+            let name = model.board.curves.get(id.index()).map_or("", |it| it.name.as_str());
+            (
+                format!("Skip {name}?"),
+                "No more of it is measured and the OOD mean goes on without it. What is measured stays; s takes it back.",
+                "skip",
+            )
+        }
+    };
+    let width = area.width.min(64);
+    let lines = wrap(text, usize::from(width).saturating_sub(4));
+    let height = u16::try_from(lines.len() + 5).unwrap_or(u16::MAX);
+    let inside = boxed(theme, area, (width, height), &title, buffer);
+    let mut row = if inside.height > u16::try_from(lines.len() + 2).unwrap_or(0) { 1 } else { 0 };
+    for line in lines {
+        paint::line(buffer, inside, row, &Line::styled(line, theme.text()));
+        row += 1;
+    }
+    let last = inside.height.saturating_sub(1);
+    let answers = Line::from(vec![
+        Span::styled(" enter ", theme.chip(Ink::Accent)),
+        Span::styled(format!(" {yes}    "), theme.text()),
+        Span::styled("esc", theme.key()),
+        Span::styled(" go back", theme.text()),
+    ]);
+    paint::line(buffer, inside, last, &answers);
+}
+
+/// The footer: a passing word, else as many hints as fit.
+#[must_use]
+pub fn footer(model: &Model, theme: &Theme, context: Context, columns: usize) -> Line<'static> {
+    if let Some(word) = &model.live.word {
+        let text = format!("{} {word}", theme.glyphs.warn);
+        return Line::styled(paint::cut(theme, &text, columns), theme.ink(Ink::Warn));
+    }
+    let mut rows: Vec<_> = keymap::rows(context)
+        .chain(keymap::rows(Context::Global))
+        .filter(|row| !row.short.is_empty())
+        .collect();
+    rows.sort_by_key(|row| row.rank);
+    let hints = rows.into_iter().filter_map(|row| {
+        let (key, word) = hint(model, theme, row)?;
+        Some((format!("{key} "), word))
+    });
+    let mut spans = Vec::new();
+    let mut used = 0;
+    for (key, word) in hints {
+        let wide = paint::width(&key) + paint::width(&word);
+        let apart = if used > 0 { 3 } else { 0 };
+        if used + apart + wide > columns {
+            break;
+        }
+        spans.push(Span::raw(" ".repeat(apart)));
+        spans.push(Span::styled(key, theme.key()));
+        spans.push(Span::styled(word, theme.dim()));
+        used += apart + wide;
+    }
+    Line::from(spans)
+}
+
+/// Key and word of a hint as the state has it; `None` where it does nothing.
+fn hint(model: &Model, theme: &Theme, row: &keymap::Binding) -> Option<(String, String)> {
+    use crate::app::keymap::Action;
+    let key = row.keys.first().map(|key| key_sign(theme, *key))?;
+    let commands = model.mode == crate::app::Mode::Own && model.running();
+    let word = match row.action {
+        Action::Pause | Action::Skip | Action::First if !commands => return None,
+        Action::Pause if model.run.paused => "resume",
+        Action::Quit if !commands => "leave",
+        Action::Alone if model.live.alone => "all",
+        Action::Table if model.live.table => "chart",
+        Action::Metric if model.live.metric == crate::app::live::Metric::Loss => "accuracy",
+        _ => row.short,
+    };
+    let key = match row.action {
+        Action::CursorLeft => format!("{key}{}", key_sign(theme, Key::Right)),
+        _ => key,
+    };
+    let key = if key == "leftright" { "left/right".to_string() } else { key };
+    let word = if word == "alpha" { theme.spell("α").into_owned() } else { word.to_string() };
+    Some((key, word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_wrap() {
+        assert_eq!(wrap("one two three", 7), vec!["one two", "three"]);
+        assert_eq!(wrap("abcdefgh", 3), vec!["abc"]);
+        assert_eq!(wrap("", 3), vec![""]);
+    }
+}

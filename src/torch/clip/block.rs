@@ -1,0 +1,239 @@
+//! One residual block, as both towers have it: x += attention(ln_1 x), x += MLP(ln_2 x).
+
+use tch::{Kind, TchError, Tensor};
+
+use crate::sweep::spec::Activation;
+use crate::torch::error::TorchError;
+use crate::torch::path::PathWeights;
+
+/// Of every layer norm in CLIP.
+const EPSILON: f64 = 1e-5;
+
+/// A layer norm over the channels.
+#[derive(Debug)]
+pub struct Norm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Norm {
+    /// `name.weight` and `name.bias`, \[`width`\].
+    ///
+    /// # Errors
+    /// When a tensor is missing or of another shape.
+    pub fn new(weights: &PathWeights, name: &str, width: usize) -> Result<Self, TorchError> {
+        Ok(Self {
+            weight: weights.get(&format!("{name}.weight"), &[width])?,
+            bias: weights.get(&format!("{name}.bias"), &[width])?,
+        })
+    }
+
+    /// Normalises the last dimension.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let width = self.weight.size();
+        x.f_layer_norm(&width, Some(&self.weight), Some(&self.bias), EPSILON, false)
+    }
+}
+
+/// A matrix product with a bias: x·weightᵀ + bias.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// A weight of \[`rows`, `columns`\] and its bias, by their full names.
+    ///
+    /// # Errors
+    /// When a tensor is missing or of another shape.
+    pub fn new(
+        weights: &PathWeights,
+        weight: &str,
+        bias: &str,
+        [rows, columns]: [usize; 2],
+    ) -> Result<Self, TorchError> {
+        Ok(Self {
+            weight: weights.get(weight, &[rows, columns])?,
+            bias: weights.get(bias, &[rows])?,
+        })
+    }
+
+    /// Output rows `start .. start + length` alone.
+    fn rows(&self, start: i64, length: i64) -> Result<Self, TchError> {
+        Ok(Self {
+            weight: self.weight.f_narrow(0, start, length)?,
+            bias: self.bias.f_narrow(0, start, length)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        x.f_linear(&self.weight, Some(&self.bias))
+    }
+
+    /// `residual += self(x)`, without a tensor in between.
+    fn add_to(&self, residual: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
+        let _ = residual.f_addmm_(x, &self.weight.f_tr()?)?;
+        let _ = residual.f_add_(&self.bias)?;
+        Ok(())
+    }
+}
+
+/// The token activations of a batch: \[images × tokens, width\], overwritten block by block.
+#[derive(Debug)]
+pub struct Tokens {
+    /// One row per token, image after image.
+    pub x: Tensor,
+    /// Images (or prompts).
+    pub batch: i64,
+    /// Tokens of each.
+    pub length: i64,
+}
+
+/// One residual block.
+#[derive(Debug)]
+pub struct Block {
+    ln_1: Norm,
+    qkv: Linear,
+    /// The query rows of `qkv`, and its key and value rows.
+    query: Linear,
+    key_value: Linear,
+    out: Linear,
+    ln_2: Norm,
+    fc: Linear,
+    proj: Linear,
+    heads: i64,
+    activation: Activation,
+}
+
+impl Block {
+    /// The block named `at` (as `visual.transformer.resblocks.3`).
+    ///
+    /// # Errors
+    /// When a tensor is missing or of another shape, or `heads` does not divide `width`.
+    pub fn new(
+        weights: &PathWeights,
+        at: &str,
+        (width, heads, mlp): (usize, usize, usize),
+        activation: Activation,
+    ) -> Result<Self, TorchError> {
+        if heads == 0 || !width.is_multiple_of(heads) {
+            return Err(TorchError::Input(format!(
+                "build `{at}`: {heads} heads do not divide {width} channels; correct \
+                 `checkpoints.architecture`"
+            )));
+        }
+        let linear = |weight: &str, bias: &str, shape| {
+            Linear::new(weights, &format!("{at}.{weight}"), &format!("{at}.{bias}"), shape)
+        };
+        let qkv = linear("attn.in_proj_weight", "attn.in_proj_bias", [3 * width, width])?;
+        let rows = |start: usize, length: usize| {
+            qkv.rows(start as i64, length as i64)
+                .map_err(|e| TorchError::sort(&format!("build `{at}`"), &e.to_string()))
+        };
+        Ok(Self {
+            ln_1: Norm::new(weights, &format!("{at}.ln_1"), width)?,
+            query: rows(0, width)?,
+            key_value: rows(width, 2 * width)?,
+            qkv,
+            out: linear("attn.out_proj.weight", "attn.out_proj.bias", [width, width])?,
+            ln_2: Norm::new(weights, &format!("{at}.ln_2"), width)?,
+            fc: linear("mlp.c_fc.weight", "mlp.c_fc.bias", [mlp, width])?,
+            proj: linear("mlp.c_proj.weight", "mlp.c_proj.bias", [width, mlp])?,
+            heads: heads as i64,
+            activation,
+        })
+    }
+
+    /// All tokens, in place. With `causal` a token sees only itself and those before it.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn forward(&self, tokens: &mut Tokens, causal: bool) -> Result<(), TchError> {
+        let Tokens { x, batch, length } = tokens;
+        let qkv = self.qkv.forward(&self.ln_1.forward(x)?)?;
+        let qkv = self.split(&qkv, *batch, *length, 3)?;
+        let mixed = attend(&qkv.f_get(0)?, &qkv.f_get(1)?, &qkv.f_get(2)?, None, causal)?;
+        self.out.add_to(x, &rows_of(&mixed)?)?;
+        self.mlp(x)
+    }
+
+    /// One token of each image: `rows` says which rows of the activations they are, `mask`
+    /// \[batch, 1, 1, length\] which tokens each may see (`None`: all). Everything that only other
+    /// tokens would read is left out: the result is what [`Self::forward`] gives for those rows.
+    /// Gives \[batch, width\].
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn forward_rows(
+        &self,
+        tokens: &Tokens,
+        rows: &Tensor,
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor, TchError> {
+        let Tokens { x, batch, length } = tokens;
+        let normed = self.ln_1.forward(x)?;
+        let query = self.query.forward(&normed.f_index_select(0, rows)?)?;
+        let query = self.split(&query, *batch, 1, 1)?;
+        let key_value = self.key_value.forward(&normed)?;
+        let key_value = self.split(&key_value, *batch, *length, 2)?;
+        let (key, value) = (key_value.f_get(0)?, key_value.f_get(1)?);
+        let mixed = attend(&query.f_get(0)?, &key, &value, mask, false)?;
+        let mut x = x.f_index_select(0, rows)?;
+        self.out.add_to(&mut x, &rows_of(&mixed)?)?;
+        self.mlp(&mut x)?;
+        Ok(x)
+    }
+
+    /// \[batch × length, parts × width\] → \[parts, batch, heads, length, width / heads\], a view.
+    fn split(&self, x: &Tensor, batch: i64, length: i64, parts: i64) -> Result<Tensor, TchError> {
+        x.f_view([batch, length, parts, self.heads, -1])?.f_permute([2, 0, 3, 1, 4])
+    }
+
+    fn mlp(&self, x: &mut Tensor) -> Result<(), TchError> {
+        let mut hidden = self.fc.forward(&self.ln_2.forward(x)?)?;
+        match self.activation {
+            Activation::Gelu => {
+                let _ = hidden.f_gelu_("none")?;
+            }
+            Activation::QuickGelu => {
+                let mut gate = hidden.f_mul_scalar(1.702)?;
+                let _ = hidden.f_mul_(&gate.f_sigmoid_()?)?;
+            }
+        }
+        self.proj.add_to(x, &hidden)
+    }
+}
+
+/// softmax(q·kᵀ / √d)·v, all \[batch, heads, tokens, d\].
+fn attend(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    mask: Option<&Tensor>,
+    causal: bool,
+) -> Result<Tensor, TchError> {
+    let mask = mask.map(|mask| mask.f_to_kind(query.f_kind()?)).transpose()?;
+    Tensor::f_scaled_dot_product_attention(query, key, value, mask, 0.0, causal, None, false)
+}
+
+/// \[batch, heads, tokens, d\] → \[batch × tokens, heads × d\]; a view where attention wrote it so.
+fn rows_of(mixed: &Tensor) -> Result<Tensor, TchError> {
+    let (batch, heads, tokens, d) = mixed.size4()?;
+    mixed.f_transpose(1, 2)?.f_reshape([batch * tokens, heads * d])
+}
+
+/// A mask for [`Block::forward_rows`]: 0 for tokens up to `last[i]` of prompt i, −∞ after.
+///
+/// # Errors
+/// When the device fails.
+pub fn mask_after(last: &Tensor, length: i64) -> Result<Tensor, TchError> {
+    let device = last.device();
+    let positions = Tensor::f_arange(length, (Kind::Int64, device))?;
+    let later = positions.f_unsqueeze(0)?.f_gt_tensor(&last.f_unsqueeze(1)?)?;
+    let zeros = Tensor::f_zeros([last.size()[0], length], (Kind::Float, device))?;
+    zeros.f_masked_fill(&later, f64::NEG_INFINITY)?.f_view([-1, 1, 1, length])
+}

@@ -9,6 +9,8 @@
 //!  prompts(class, templates) ─ Tokenizer ─► token ids
 //! ```
 
+mod cache;
+pub mod decode;
 mod error;
 mod folder;
 mod layout;
@@ -24,6 +26,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use cache::PixelCache;
+pub use decode::{DecodeError, Preprocess};
 pub use error::DatasetError;
 pub use layout::Layout;
 pub use prompts::{DEFAULT_TEMPLATE, prompts, read_classes, read_templates};

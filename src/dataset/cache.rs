@@ -1,0 +1,325 @@
+//! Decoded pixels, shared by all workers: every image is decoded once per
+//! round, on all cores, however many points of the path look at it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rayon::prelude::*;
+
+use super::{Dataset, DatasetError, Preprocess};
+use crate::sweep::ids::DatasetId;
+
+/// Which image: dataset and index.
+type Key = (DatasetId, usize);
+
+/// What is known about one image.
+enum Slot {
+    /// A thread is decoding it.
+    Busy,
+    Ready(Arc<[u8]>),
+    /// It cannot be decoded, and why: not tried again.
+    Bad(String),
+}
+
+#[derive(Default)]
+struct State {
+    slots: HashMap<Key, Slot>,
+    /// Ready images, oldest first.
+    ages: VecDeque<Key>,
+    bytes: usize,
+}
+
+/// Decoded crops of many images, bounded in bytes.
+///
+/// The oldest are forgotten first. What one call of [`Self::pixels`] returns
+/// stays alive for the caller, whatever the budget.
+pub struct PixelCache {
+    preprocess: Preprocess,
+    budget: usize,
+    state: Mutex<State>,
+    done: Condvar,
+    ahead: OnceLock<Sender<Job>>,
+}
+
+/// Images to decode ahead of time.
+struct Job {
+    cache: Arc<PixelCache>,
+    id: DatasetId,
+    dataset: Dataset,
+    images: Vec<usize>,
+}
+
+impl PixelCache {
+    /// An empty cache that keeps at most `budget_bytes` of pixels.
+    #[must_use]
+    pub fn new(preprocess: Preprocess, budget_bytes: usize) -> Self {
+        Self {
+            preprocess,
+            budget: budget_bytes,
+            state: Mutex::default(),
+            done: Condvar::new(),
+            ahead: OnceLock::new(),
+        }
+    }
+
+    /// What is done to each image.
+    #[must_use]
+    pub fn preprocess(&self) -> Preprocess {
+        self.preprocess
+    }
+
+    /// Bytes of pixels kept right now.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// The crops of some images, in the order asked for: each RGB, 8 bits,
+    /// shape \[size, size, 3\]. What is not kept is decoded on all cores; what
+    /// another thread is decoding is waited for.
+    ///
+    /// # Errors
+    /// [`DatasetError::Unreadable`] names every image asked for that cannot be
+    /// read.
+    pub fn pixels(
+        &self,
+        id: DatasetId,
+        dataset: &Dataset,
+        images: &[usize],
+    ) -> Result<Vec<Arc<[u8]>>, DatasetError> {
+        let mut found: HashMap<usize, Result<Arc<[u8]>, String>> = HashMap::new();
+        loop {
+            let mut mine = Vec::new();
+            let mut state = self.lock();
+            for &image in images {
+                if found.contains_key(&image) {
+                    continue;
+                }
+                match state.slots.get(&(id, image)) {
+                    Some(Slot::Ready(pixels)) => drop(found.insert(image, Ok(pixels.clone()))),
+                    Some(Slot::Bad(why)) => drop(found.insert(image, Err(why.clone()))),
+                    Some(Slot::Busy) => {}
+                    None => {
+                        state.slots.insert((id, image), Slot::Busy);
+                        mine.push(image);
+                    }
+                }
+            }
+            if !mine.is_empty() {
+                drop(state);
+                found.extend(self.decode(id, dataset, mine));
+            } else if images.iter().all(|image| found.contains_key(image)) {
+                break;
+            } else {
+                // Someone else is at work: look again when a thread is done.
+                drop(self.done.wait(state).unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+        let mut failed: Vec<(String, String)> = found
+            .iter()
+            .filter_map(|(&image, got)| {
+                got.as_ref().err().map(|why| (dataset.key(image).to_string(), why.clone()))
+            })
+            .collect();
+        if !failed.is_empty() {
+            failed.sort();
+            return Err(DatasetError::Unreadable { dataset: dataset.name().into(), failed });
+        }
+        Ok(images.iter().filter_map(|image| found.get(image)?.as_ref().ok().cloned()).collect())
+    }
+
+    /// Decodes some images in the background, on one thread of low priority:
+    /// meant for the next round while this one is measured. Returns at once.
+    pub fn prefetch(self: &Arc<Self>, id: DatasetId, dataset: &Dataset, images: &[usize]) {
+        let sender = self.ahead.get_or_init(|| {
+            let (sender, jobs) = channel::<Job>();
+            let work = move || {
+                yield_to_others();
+                for job in jobs {
+                    job.cache.run_ahead(job.id, &job.dataset, &job.images);
+                }
+            };
+            // Without the thread images are decoded when they are needed.
+            let _ = std::thread::Builder::new().name("decode-ahead".into()).spawn(work);
+            sender
+        });
+        let images = images.to_vec();
+        let job = Job { cache: Arc::clone(self), id, dataset: dataset.clone(), images };
+        let _ = sender.send(job);
+    }
+
+    /// One image after the other, at most half the budget: what is decoded
+    /// ahead must not push out what is in use.
+    fn run_ahead(&self, id: DatasetId, dataset: &Dataset, images: &[usize]) {
+        let most = self.budget / 2 / self.preprocess.bytes();
+        for &image in images.iter().take(most) {
+            let mut state = self.lock();
+            if state.slots.contains_key(&(id, image)) {
+                continue;
+            }
+            state.slots.insert((id, image), Slot::Busy);
+            drop(state);
+            self.store(id, vec![(image, self.decode_one(dataset, image))]);
+        }
+    }
+
+    /// Decodes images that this thread has marked as busy.
+    fn decode(
+        &self,
+        id: DatasetId,
+        dataset: &Dataset,
+        images: Vec<usize>,
+    ) -> Vec<(usize, Result<Arc<[u8]>, String>)> {
+        let decoded: Vec<_> =
+            images.into_par_iter().map(|image| (image, self.decode_one(dataset, image))).collect();
+        self.store(id, decoded.clone());
+        decoded
+    }
+
+    fn decode_one(&self, dataset: &Dataset, image: usize) -> Result<Arc<[u8]>, String> {
+        let bytes = dataset.bytes(image).map_err(|error| error.to_string())?;
+        let pixels = self.preprocess.decode(&bytes).map_err(|error| error.to_string())?;
+        Ok(pixels.into())
+    }
+
+    /// Keeps what was decoded, forgets the oldest, wakes who waits.
+    fn store(&self, id: DatasetId, decoded: Vec<(usize, Result<Arc<[u8]>, String>)>) {
+        let mut state = self.lock();
+        for (image, got) in decoded {
+            let slot = match got {
+                Ok(pixels) => {
+                    state.bytes += pixels.len();
+                    state.ages.push_back((id, image));
+                    Slot::Ready(pixels)
+                }
+                Err(why) => Slot::Bad(why),
+            };
+            state.slots.insert((id, image), slot);
+        }
+        while state.bytes > self.budget {
+            let Some(oldest) = state.ages.pop_front() else { break };
+            if let Some(Slot::Ready(pixels)) = state.slots.remove(&oldest) {
+                state.bytes -= pixels.len();
+            }
+        }
+        drop(state);
+        self.done.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for PixelCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PixelCache")
+            .field("preprocess", &self.preprocess)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Lets measuring go first. Linux knows a priority per thread; elsewhere the
+/// thread is an ordinary one.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(10);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::spec::{DatasetSpec, Role};
+
+    const ID: DatasetId = DatasetId(0);
+
+    /// Eight grey squares, `a/0.pgm` … `a/7.pgm`, of the value 10·i; the last
+    /// one is damaged.
+    fn dataset(dir: &tempfile::TempDir) -> Dataset {
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        for i in 0..8u8 {
+            let mut file = b"P5 2 2 255\n".to_vec();
+            file.extend([10 * i; 4]);
+            file.truncate(if i == 7 { 12 } else { file.len() });
+            std::fs::write(dir.path().join(format!("a/{i}.pgm")), file).unwrap();
+        }
+        let spec = DatasetSpec {
+            name: "greys".into(),
+            role: Role::Id,
+            path: dir.path().into(),
+            classnames: None,
+            templates: None,
+            limit: None,
+        };
+        Dataset::open(&spec).unwrap()
+    }
+
+    fn values(pixels: &[Arc<[u8]>]) -> Vec<u8> {
+        pixels.iter().map(|p| p[0]).collect()
+    }
+
+    #[test]
+    fn in_the_order_asked_for_and_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dataset(&dir);
+        let cache = PixelCache::new(Preprocess::clip(2), 1 << 20);
+        let first = cache.pixels(ID, &data, &[3, 0, 3, 6]).unwrap();
+        assert_eq!(values(&first), [30, 0, 30, 60]);
+        let again = cache.pixels(ID, &data, &[6, 3]).unwrap();
+        assert!(Arc::ptr_eq(&again[1], &first[0]));
+        assert_eq!(cache.bytes(), 3 * 12);
+    }
+
+    #[test]
+    fn the_budget_holds_and_the_oldest_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dataset(&dir);
+        let cache = PixelCache::new(Preprocess::clip(2), 30);
+        let first = cache.pixels(ID, &data, &[0, 1]).unwrap();
+        cache.pixels(ID, &data, &[2]).unwrap();
+        assert_eq!(cache.bytes(), 24);
+        let again = cache.pixels(ID, &data, &[1, 0]).unwrap();
+        assert!(Arc::ptr_eq(&again[0], &first[1]) && !Arc::ptr_eq(&again[1], &first[0]));
+        // More than the budget in one call is still all there.
+        assert_eq!(
+            values(&cache.pixels(ID, &data, &[0, 1, 2, 3, 4]).unwrap()),
+            [0, 10, 20, 30, 40]
+        );
+        assert!(cache.bytes() <= 30);
+    }
+
+    #[test]
+    fn unreadable_images_are_named_every_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dataset(&dir);
+        let cache = PixelCache::new(Preprocess::clip(2), 1 << 20);
+        for _ in 0..2 {
+            let message = cache.pixels(ID, &data, &[7, 1]).unwrap_err().to_string();
+            assert!(message.contains("`a/7.pgm`") && !message.contains("1.pgm"), "{message}");
+        }
+        assert_eq!(values(&cache.pixels(ID, &data, &[1]).unwrap()), [10]);
+    }
+
+    #[test]
+    fn threads_share_the_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dataset(&dir);
+        let cache = Arc::new(PixelCache::new(Preprocess::clip(2), 60));
+        std::thread::scope(|scope| {
+            for turn in 0..4 {
+                let (cache, data) = (&cache, &data);
+                scope.spawn(move || {
+                    for i in 0..50 {
+                        let want = [(i + turn) % 7, (i * turn) % 7];
+                        cache.prefetch(ID, data, &[(i + 1) % 7]);
+                        let got = values(&cache.pixels(ID, data, &want).unwrap());
+                        assert_eq!(got, want.map(|i| 10 * i as u8));
+                    }
+                });
+            }
+        });
+        assert!(cache.bytes() <= 60);
+    }
+}

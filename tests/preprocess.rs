@@ -1,0 +1,89 @@
+//! Decoding and resizing against open_clip's own transform (Pillow, made by
+//! `tests/fixtures/make/images.py`).
+
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use alphascope::dataset::Preprocess;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct About {
+    pillow: String,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    file: String,
+    mode: String,
+    size: usize,
+}
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images")
+}
+
+/// Largest and mean difference over the values of a crop, in steps of 1/255.
+fn difference(got: &[u8], want: &[u8]) -> (u8, f64) {
+    assert_eq!(got.len(), want.len());
+    let each = got.iter().zip(want).map(|(a, b)| a.abs_diff(*b));
+    let sum: u64 = each.clone().map(u64::from).sum();
+    (each.max().unwrap_or(0), sum as f64 / got.len() as f64)
+}
+
+#[test]
+fn crops_equal_the_reference() {
+    let dir = fixtures();
+    let about: About =
+        serde_json::from_slice(&std::fs::read(dir.join("cases.json")).unwrap()).unwrap();
+    let mut expected = Vec::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(dir.join("expected.bin.gz")).unwrap())
+        .read_to_end(&mut expected)
+        .unwrap();
+    let (mut rest, mut bad, mut sum, mut equal) = (&expected[..], Vec::new(), 0.0, 0);
+    for case in &about.cases {
+        let preprocess = Preprocess::clip(case.size);
+        let want;
+        (want, rest) = rest.split_at(preprocess.bytes());
+        let bytes = std::fs::read(dir.join(&case.file)).unwrap();
+        let (max, mean) = match preprocess.decode(&bytes) {
+            Ok(got) => difference(&got, want),
+            Err(error) => {
+                bad.push(format!("{} to {}: {error}", case.file, case.size));
+                continue;
+            }
+        };
+        sum += mean;
+        equal += usize::from(max == 0);
+        if max > 0 {
+            println!("{} ({}) to {}: max {max}, mean {mean:.4}", case.file, case.mode, case.size);
+        }
+        if max > 1 || mean > 0.05 {
+            bad.push(format!("{} to {}: max {max}, mean {mean:.4}", case.file, case.size));
+        }
+    }
+    let n = about.cases.len();
+    println!("Pillow {}: {equal} of {n} crops equal, mean {:.6}", about.pillow, sum / n as f64);
+    assert!(rest.is_empty() && bad.is_empty(), "{bad:#?}");
+}
+
+#[test]
+fn files_cut_short_are_errors() {
+    for file in [
+        "jpeg_420.jpg",
+        "jpeg_progressive.jpg",
+        "png_rgb.png",
+        "gif_palette.gif",
+        "webp_lossy.webp",
+        "webp_lossless.webp",
+        "bmp_rgb.bmp",
+        "bmp_palette.bmp",
+        "tiff_rgb_lzw.tif",
+        "ppm_rgb.ppm",
+    ] {
+        let bytes = std::fs::read(fixtures().join(file)).unwrap();
+        let short = &bytes[..bytes.len() * 2 / 3];
+        assert!(Preprocess::clip(20).decode(short).is_err(), "{file}");
+    }
+}

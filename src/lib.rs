@@ -8,6 +8,8 @@ pub mod checkpoint;
 pub mod config;
 pub mod dataset;
 pub mod priority;
+#[cfg(feature = "tui")]
+pub mod runtime;
 pub mod session;
 pub mod sweep;
 #[cfg(feature = "tui")]

@@ -1,0 +1,581 @@
+//! The screen's loop: keys, events of the session, signals and the frame timer
+//! in one select on the main thread. Drain all that is ready, fold it into the
+//! model, draw once. While nothing happens it sleeps without a timer.
+//!
+//! ```text
+//! terminal::listen ─┐                        ┌─▶ terminal::Screen
+//! signals ──────────┼─▶ update(model) ──▶ effects ─▶ session (commands)
+//! session (waker) ──┤        │               └─▶ host, on threads of its own ─┐
+//! answers ◀─────────┴────────┴─────────────────────────────────────────────────┘
+//! ```
+
+mod follow;
+mod gate;
+mod host;
+mod signals;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+pub use follow::{Follower, watch};
+pub use host::{Host, list};
+
+use crate::app::setup::{self, Demo, Job, Starting};
+use crate::app::{Effect, Message, Mode, Model, summary, update};
+use crate::config::Memory;
+use crate::session::{SessionHandle, Update, Waker};
+use crate::sweep::command::Command;
+use crate::sweep::event::Outcome;
+use crate::terminal::{self, Guard, Input, Tty};
+use crate::ui::{self, Theme};
+use gate::Gate;
+use host::Tell;
+use signals::{Asked, Signals};
+
+/// What the screen begins with.
+#[derive(Clone, Debug)]
+pub enum Begin {
+    /// The set-up screen.
+    Setup,
+    /// One of the program's own sweeps, on this device.
+    Demo(Demo, String),
+    /// This sweep.
+    Job(Box<Job>),
+    /// Another program's run, by its folder.
+    Watch(PathBuf),
+}
+
+/// How the screen was left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// For the process: 0 all measured (or nothing was begun), 1 some cells
+    /// failed, 3 stopped early and can be resumed.
+    pub code: u8,
+    /// For the normal screen; may be empty.
+    pub summary: String,
+}
+
+/// Why there is no screen (any more).
+#[derive(Debug, Error)]
+pub enum RuntimeError {
+    /// The terminal cannot be used.
+    #[error("cannot use the terminal: {0}")]
+    Terminal(#[from] io::Error),
+    /// What the command line asked for could not be started.
+    #[error("{0}")]
+    Start(String),
+    /// A bug; the message was printed, the log has more.
+    #[error(
+        "the screen failed and was closed; what was measured is kept and the run can be \
+         resumed with `alphascope sweep … --resume`"
+    )]
+    Panicked,
+}
+
+impl RuntimeError {
+    /// For the process.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Terminal(_) | Self::Start(_) => 2,
+            Self::Panicked => 3,
+        }
+    }
+}
+
+/// What reaches the loop from other threads.
+enum Incoming {
+    Input(Input),
+    Setup(Box<setup::Message>),
+    Session(u64, Result<SessionHandle, String>),
+}
+
+/// Name of the variable that makes F12 panic, for the tests of the terminal's
+/// restoration.
+const PANIC: &str = "ALPHASCOPE_TEST_PANIC";
+
+/// Runs the screen until it is left. The terminal is given back before this
+/// returns; the summary is not printed yet.
+///
+/// # Errors
+/// [`RuntimeError`].
+pub fn run(
+    model: Model,
+    begin: Begin,
+    host: Arc<dyn Host>,
+    memory: Option<PathBuf>,
+) -> Result<Ending, RuntimeError> {
+    let guard = Guard::enter()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (sender, incoming) = unbounded_channel();
+    let tell: Tell = Arc::new(move |it| {
+        let _ = sender.send(it);
+    });
+    let wake = Arc::new(Notify::new());
+    let waker: Waker = {
+        let wake = Arc::clone(&wake);
+        Arc::new(move || wake.notify_one())
+    };
+    let mut screen = terminal::Screen::new(Tty::open()?, terminal::size()?)?;
+    let mut state = Loop {
+        theme: Theme::of(model.look),
+        watching: model.mode == Mode::Watch,
+        remember: Remember::new(memory, &model),
+        panic: std::env::var_os(PANIC).is_some(),
+        model,
+        guard,
+        host,
+        tell,
+        waker,
+        session: None,
+        gate: Gate::default(),
+        from_command_line: false,
+        gone: false,
+        resumed: false,
+        done: None,
+    };
+    let looped = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(state.main(begin, &mut screen, incoming, &wake))
+    }));
+    // The terminal first: what comes now may take as long as a batch.
+    state.guard.leave();
+    runtime.shutdown_background();
+    let ending = match looped {
+        Ok(ending) => ending,
+        Err(_) => {
+            state.wind_down();
+            Err(RuntimeError::Panicked)
+        }
+    };
+    if let Some(session) = state.session.take()
+        && session.ended
+    {
+        session.handle.join();
+    }
+    state.remember.finish(&state.model);
+    ending
+}
+
+struct Attached {
+    handle: SessionHandle,
+    /// The last update has come.
+    ended: bool,
+}
+
+struct Loop {
+    model: Model,
+    theme: Theme,
+    guard: Guard,
+    host: Arc<dyn Host>,
+    tell: Tell,
+    waker: Waker,
+    session: Option<Attached>,
+    gate: Gate,
+    remember: Remember,
+    watching: bool,
+    /// A failure to start ends the program rather than showing the form.
+    from_command_line: bool,
+    /// Nobody is there to be shown anything.
+    gone: bool,
+    /// The next SIGCONT is the end of our own suspension.
+    resumed: bool,
+    panic: bool,
+    done: Option<Result<Ending, RuntimeError>>,
+}
+
+impl Loop {
+    async fn main(
+        &mut self,
+        begin: Begin,
+        screen: &mut terminal::Screen<Tty>,
+        mut incoming: UnboundedReceiver<Incoming>,
+        wake: &Notify,
+    ) -> Result<Ending, RuntimeError> {
+        let mut signals = Signals::listen()?;
+        let tell = Arc::clone(&self.tell);
+        let open = move |input| {
+            tell(Incoming::Input(input));
+            true
+        };
+        terminal::listen(open)?;
+        let size = screen.size();
+        self.fold(Message::Resize(size.width, size.height), screen);
+        self.begin(begin, screen);
+        self.gate.key();
+
+        loop {
+            if let Some(done) = self.done.take() {
+                return done;
+            }
+            let now = Instant::now();
+            let due = if self.gone { None } else { self.gate.due(now) };
+            if due.is_some_and(|due| due <= now) {
+                self.draw(screen);
+                continue;
+            }
+            tokio::select! {
+                biased;
+                asked = signals.next() => self.signal(asked, screen),
+                Some(first) = incoming.recv() => {
+                    self.take(first, screen);
+                    while self.done.is_none() && let Ok(more) = incoming.try_recv() {
+                        self.take(more, screen);
+                    }
+                }
+                () = wake.notified() => self.drain(screen),
+                () = until(due), if due.is_some() => {}
+            }
+        }
+    }
+
+    fn begin(&mut self, begin: Begin, screen: &mut terminal::Screen<Tty>) {
+        let named = |what: String| Some(Starting { id: 0, what });
+        self.from_command_line = !matches!(begin, Begin::Setup);
+        match begin {
+            Begin::Setup => {
+                let effects = self.model.setup.begin();
+                self.run_effects(effects.into_iter().map(Effect::Setup).collect(), screen);
+            }
+            Begin::Demo(demo, device) => {
+                self.model.setup.starting = named(format!("the demo ({})", demo.name()));
+                self.ask(setup::Effect::Demo(0, demo, device));
+            }
+            Begin::Job(job) => {
+                self.model.setup.starting = named("the sweep".into());
+                self.ask(setup::Effect::Start(0, job));
+            }
+            Begin::Watch(dir) => {
+                self.model.setup.starting = named(dir.display().to_string());
+                let waker = Arc::clone(&self.waker);
+                let open = move || watch(&dir, waker);
+                host::aside(&self.tell, "watch", open, |result| Incoming::Session(0, result));
+            }
+        }
+    }
+
+    // ------------------------------------------------------------- in
+
+    fn take(&mut self, it: Incoming, screen: &mut terminal::Screen<Tty>) {
+        match it {
+            Incoming::Input(input) => self.input(input, screen),
+            Incoming::Setup(message) => {
+                self.fold(Message::Setup(*message), screen);
+                self.gate.data();
+            }
+            Incoming::Session(id, result) => self.started(id, result, screen),
+        }
+    }
+
+    fn input(&mut self, input: Input, screen: &mut terminal::Screen<Tty>) {
+        self.gate.key();
+        match input {
+            Input::Key(key) => {
+                #[allow(clippy::panic)] // asked for by name, by the tests
+                if self.panic && key == crate::app::Key::F(12) {
+                    panic!("{PANIC} is set and F12 was pressed");
+                }
+                self.fold(Message::Key(key), screen);
+            }
+            Input::Paste(text) => self.fold(Message::Setup(setup::Message::Paste(text)), screen),
+            Input::Click(x, y) => {
+                if let Some(pick) = ui::hit(&self.model, &self.theme, x, y) {
+                    self.fold(Message::Pick(pick), screen);
+                }
+            }
+            Input::Wheel(lines) => self.fold(Message::Wheel(lines), screen),
+            Input::Gone => self.hung_up(screen),
+        }
+    }
+
+    fn started(
+        &mut self,
+        id: u64,
+        result: Result<SessionHandle, String>,
+        screen: &mut terminal::Screen<Tty>,
+    ) {
+        let wanted = self.model.setup.starting.as_ref().is_some_and(|it| it.id == id);
+        match result {
+            Ok(handle) if wanted && self.session.is_none() => {
+                self.from_command_line = false;
+                self.fold(Message::Setup(setup::Message::Started(id)), screen);
+                self.session = Some(Attached { handle, ended: false });
+                self.drain(screen);
+            }
+            // Not wanted any more: it ends after its first batch.
+            Ok(handle) => drop(handle.commands.send(Command::Stop)),
+            Err(why) if wanted && self.from_command_line => {
+                self.done = Some(Err(RuntimeError::Start(why)));
+            }
+            Err(why) => self.fold(Message::Setup(setup::Message::StartFailed(id, why)), screen),
+        }
+        self.gate.key();
+    }
+
+    /// Takes in all that the session has told.
+    fn drain(&mut self, screen: &mut terminal::Screen<Tty>) {
+        while let Some(session) = self.session.as_mut().filter(|session| !session.ended) {
+            let update = match session.handle.updates.try_recv() {
+                Ok(update) => update,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => Update::Ended(Err(
+                    "the measuring thread ended without a word; the log has more".into(),
+                )),
+            };
+            let message = match update {
+                Update::Event(event) => Message::Event(event),
+                Update::Progress(progress) => Message::Progress(progress),
+                Update::Ended(result) => {
+                    session.ended = true;
+                    Message::Ended(result)
+                }
+            };
+            self.fold(message, screen);
+            self.gate.data();
+        }
+    }
+
+    fn signal(&mut self, asked: Asked, screen: &mut terminal::Screen<Tty>) {
+        match asked {
+            Asked::Stop => self.stop(screen),
+            Asked::Gone => self.hung_up(screen),
+            Asked::Suspend => self.suspend(screen),
+            Asked::Continue => {
+                if !std::mem::take(&mut self.resumed) {
+                    self.enter_again(screen);
+                }
+            }
+            Asked::Resize => self.resize(screen),
+        }
+    }
+
+    fn resize(&mut self, screen: &mut terminal::Screen<Tty>) {
+        match terminal::size() {
+            Ok(size) => {
+                screen.resize(size);
+                self.fold(Message::Resize(size.width, size.height), screen);
+                self.gate.key();
+            }
+            Err(_) => self.hung_up(screen),
+        }
+    }
+
+    fn fold(&mut self, message: Message, screen: &mut terminal::Screen<Tty>) {
+        let effects = update(&mut self.model, message);
+        self.run_effects(effects, screen);
+    }
+
+    // ------------------------------------------------------------ out
+
+    fn run_effects(&mut self, effects: Vec<Effect>, screen: &mut terminal::Screen<Tty>) {
+        for effect in effects {
+            match effect {
+                Effect::Command(command) => self.command(command),
+                Effect::Setup(effect) => self.ask(effect),
+                Effect::Mouse(on) => {
+                    if self.guard.mouse(on).is_err() {
+                        self.hung_up(screen);
+                    }
+                }
+                Effect::Redraw => {
+                    if screen.forget().is_err() {
+                        self.hung_up(screen);
+                    }
+                }
+                Effect::Suspend => match terminal::suspend_job() {
+                    Ok(true) => {} // our own SIGTSTP comes round
+                    Ok(false) => self.say("there is no shell to come back from: not suspended"),
+                    Err(error) => self.say(&format!("cannot suspend: {error}")),
+                },
+                Effect::Quit => self.quit(),
+            }
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.model.live.word = Some(text.into());
+        self.model.setup.said = Some(text.into());
+    }
+
+    fn ask(&mut self, effect: setup::Effect) {
+        match effect {
+            setup::Effect::Remember(memory) => self.remember.keep(*memory),
+            effect => host::ask(&self.host, &self.tell, &self.waker, effect),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        if let Some(session) = &self.session {
+            // A session that has ended hears nothing, and need not.
+            let _ = session.handle.commands.send(command);
+        }
+    }
+
+    /// A session of our own measures.
+    fn measuring(&self) -> bool {
+        !self.watching && self.session.as_ref().is_some_and(|session| !session.ended)
+    }
+
+    /// Ends after the batch in hand; asked a second time, at once.
+    fn stop(&mut self, screen: &mut terminal::Screen<Tty>) {
+        if !self.measuring() || self.model.live.requested.stop {
+            return self.quit();
+        }
+        self.model.live.question = None;
+        self.model.live.requested.stop = true;
+        self.command(Command::Stop);
+        self.gate.key();
+        self.drain(screen);
+    }
+
+    /// There is nobody to be shown anything: stop, keep the journal.
+    fn hung_up(&mut self, screen: &mut terminal::Screen<Tty>) {
+        if !std::mem::replace(&mut self.gone, true) {
+            tracing::warn!("the terminal has gone away: stopping after the batch in hand");
+            self.model.live.requested.stop = false;
+            self.stop(screen);
+        }
+    }
+
+    fn quit(&mut self) {
+        let code = match (&self.session, &self.model.ended) {
+            (None, _) => 0,
+            _ if self.watching => 0,
+            (Some(_), Some(Ok(Outcome::Complete))) => 0,
+            (Some(_), Some(Ok(Outcome::Partial))) => 1,
+            (Some(_), _) => 3,
+        };
+        if self.measuring() {
+            self.command(Command::Stop);
+        }
+        self.done = Some(Ok(Ending { code, summary: summary(&self.model) }));
+    }
+
+    fn suspend(&mut self, screen: &mut terminal::Screen<Tty>) {
+        self.guard.leave();
+        self.resumed = true;
+        if let Err(error) = terminal::stop_self() {
+            tracing::error!("cannot stop: {error}");
+        }
+        // … continued.
+        self.enter_again(screen);
+    }
+
+    fn enter_again(&mut self, screen: &mut terminal::Screen<Tty>) {
+        if self.guard.enter_again().and_then(|()| screen.forget()).is_err() {
+            return self.hung_up(screen);
+        }
+        self.resize(screen);
+    }
+
+    fn draw(&mut self, screen: &mut terminal::Screen<Tty>) {
+        if self.gate.draw(Instant::now()) {
+            self.model.settle();
+        }
+        if self.theme.look() != self.model.look {
+            self.theme = Theme::of(self.model.look);
+        }
+        let (model, theme) = (&self.model, &self.theme);
+        if let Err(error) = screen.draw(|frame| ui::view(model, theme, frame)) {
+            tracing::error!("cannot draw: {error}");
+            self.hung_up(screen);
+        }
+    }
+
+    /// After a panic of the screen: lets the session end in good order.
+    fn wind_down(&mut self) {
+        if !self.measuring() {
+            return;
+        }
+        self.command(Command::Stop);
+        if let Some(session) = &mut self.session {
+            while let Ok(update) = session.handle.updates.recv() {
+                if matches!(update, Update::Ended(_)) {
+                    break;
+                }
+            }
+            session.ended = true;
+        }
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    if let Some(due) = due {
+        tokio::time::sleep_until(due.into()).await;
+    }
+}
+
+/// Writes the set-up screen's memory on a thread of its own: a home folder may
+/// be slow.
+struct Remember {
+    sender: Option<Sender<Memory>>,
+    written: Receiver<()>,
+    last: Option<Memory>,
+    look: (&'static str, &'static str),
+}
+
+/// How long the end of the program waits for the memory to be written.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Remember {
+    fn new(path: Option<PathBuf>, model: &Model) -> Self {
+        let (sender, memories) = channel::<Memory>();
+        let (done, written) = channel();
+        let sender = path.map(|path| {
+            let write = move || {
+                while let Ok(mut memory) = memories.recv() {
+                    while let Ok(newer) = memories.try_recv() {
+                        memory = newer;
+                    }
+                    write(&memory, &path);
+                }
+                drop(done);
+            };
+            if let Err(error) = std::thread::Builder::new().name("memory".into()).spawn(write) {
+                tracing::warn!("choices are not remembered: {error}");
+            }
+            sender
+        });
+        Self { sender, written, last: None, look: names(model) }
+    }
+
+    fn keep(&mut self, memory: Memory) {
+        self.last = Some(memory.clone());
+        if let Some(sender) = &self.sender {
+            let _ = sender.send(memory);
+        }
+    }
+
+    /// Adds the looks where a person switched them, and waits a moment for the
+    /// file.
+    fn finish(mut self, model: &Model) {
+        let (theme, charset) = names(model);
+        if (theme, charset) != self.look {
+            let mut memory = self.last.take().unwrap_or_else(|| model.setup.memory());
+            memory.theme = Some(theme.into());
+            memory.charset = Some(charset.into());
+            self.keep(memory);
+        }
+        if let Some(sender) = self.sender.take() {
+            drop(sender);
+            let _ = self.written.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+fn names(model: &Model) -> (&'static str, &'static str) {
+    (model.look.palette.name(), model.look.charset.name())
+}
+
+fn write(memory: &Memory, path: &Path) {
+    if let Err(error) = memory.write(path) {
+        tracing::warn!("cannot write {}: {error}; choices are not remembered", path.display());
+    }
+}

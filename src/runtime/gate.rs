@@ -1,0 +1,103 @@
+//! When to draw: at once where nothing was drawn lately, else coalesced.
+
+use std::time::{Duration, Instant};
+
+/// Shortest time between two frames that show keys (30 a second).
+pub const KEYS: Duration = Duration::from_millis(33);
+/// Shortest time between two frames that show new data (10 a second).
+pub const DATA: Duration = Duration::from_millis(100);
+
+/// What waits to be drawn, and when the last frames were.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gate {
+    keys: bool,
+    data: bool,
+    last_keys: Option<Instant>,
+    last_data: Option<Instant>,
+}
+
+impl Gate {
+    /// A person did something.
+    pub fn key(&mut self) {
+        self.keys = true;
+    }
+
+    /// Something was measured.
+    pub fn data(&mut self) {
+        self.data = true;
+    }
+
+    /// When the next frame is due; `None`: nothing waits, so nothing wakes.
+    #[must_use]
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        let after = |last: Option<Instant>, gap| last.map_or(now, |last| last + gap);
+        let keys = self.keys.then(|| after(self.last_keys, KEYS));
+        let data = self.data.then(|| after(self.last_data, DATA));
+        [keys, data].into_iter().flatten().min()
+    }
+
+    /// A frame is being drawn. True where it may take new data in: what a
+    /// person does is shown without waiting for statistics.
+    pub fn draw(&mut self, now: Instant) -> bool {
+        let open = self.last_data.is_none_or(|last| now >= last + DATA);
+        if self.keys {
+            self.last_keys = Some(now);
+            self.keys = false;
+        }
+        if self.data && open {
+            self.last_data = Some(now);
+            self.data = false;
+            return true;
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_waits_nothing_wakes() {
+        let now = Instant::now();
+        let mut gate = Gate::default();
+        assert_eq!(gate.due(now), None);
+        gate.key();
+        assert_eq!(gate.due(now), Some(now));
+        gate.draw(now);
+        assert_eq!(gate.due(now), None);
+    }
+
+    #[test]
+    fn a_key_is_shown_at_once_even_right_after_data() {
+        let now = Instant::now();
+        let mut gate = Gate::default();
+        gate.data();
+        assert!(gate.draw(now));
+        let soon = now + Duration::from_millis(1);
+        gate.data();
+        gate.key();
+        assert_eq!(gate.due(soon), Some(soon));
+        // … without the new data, whose turn has not come.
+        assert!(!gate.draw(soon));
+        assert_eq!(gate.due(soon), Some(now + DATA));
+        assert!(gate.draw(now + DATA));
+    }
+
+    #[test]
+    fn rates_are_bounded() {
+        let start = Instant::now();
+        let (mut gate, mut frames, mut fresh) = (Gate::default(), 0, 0);
+        for ms in 0..1000 {
+            let now = start + Duration::from_millis(ms);
+            gate.key();
+            gate.data();
+            if gate.due(now).is_some_and(|due| due <= now) {
+                frames += 1;
+                fresh += usize::from(gate.draw(now));
+            }
+        }
+        assert!(frames <= 31 + 10, "{frames} frames");
+        assert!((9..=10).contains(&fresh), "{fresh} with new data");
+    }
+}

@@ -21,6 +21,7 @@ class Recipe:
     optimizer: str = "adamw"  # or "sgd" with momentum 0.9
     weight_decay: float = 0.1
     augment: float = 0.5  # strength; 0 = none
+    gray: float = 0.0  # share of pictures that lose their colour
     seed: int = 0
     hot: str | None = None  # parameters whose name starts so ...
     hot_factor: float = 1.0  # ... learn this many times faster, without weight decay
@@ -63,7 +64,7 @@ def finetune(start, data, r):
         for pick in torch.randperm(len(rows)).split(BATCH):
             for g in opt.param_groups:
                 g["lr"] = r.lr * g.get("factor", 1.0) * cosine(step, total, 0.1 * total)
-            x = augment(pixels[pick], 0.0, r.augment) if r.augment else normalize(pixels[pick])
+            x = augment(pixels[pick], r.gray, r.augment) if r.augment else normalize(pixels[pick])
             loss = F.cross_entropy(net(x), labels[pick])
             opt.zero_grad()
             loss.backward()
@@ -74,7 +75,7 @@ def finetune(start, data, r):
 
 
 def main(work, names):
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the model is too small to gain from more, and sums stay in one order
     data, clip = Data(work), load_zero_shot(work)
     start = Classifier(clip.visual, zero_shot_head(clip))
     for name in names or RECIPES:

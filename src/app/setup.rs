@@ -434,3 +434,6 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
     }
     state.ask()
 }
+
+#[cfg(test)]
+mod tests;

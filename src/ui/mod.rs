@@ -8,7 +8,7 @@
 //!      │       ├─ table    α × dataset, every exact number
 //!      │       ├─ numbers  the smallest screens
 //!      │       └─ log      notices and log lines
-//!      ├─ setup            (another module's)
+//!      ├─ setup ── form, browser, demo menu
 //!      ├─ help             from the keymap
 //!      └─ question         over everything
 //! ```
@@ -23,6 +23,7 @@ pub mod numbers;
 pub mod paint;
 pub mod popup;
 pub mod raster;
+pub mod setup;
 pub mod table;
 pub mod theme;
 
@@ -37,12 +38,18 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
     buffer.set_style(area, theme.ground());
-    match model.screen {
-        Screen::Live => live::draw(model, theme, area, buffer),
-        Screen::Setup => {}
-    }
+    let cursor = match model.screen {
+        Screen::Live => {
+            live::draw(model, theme, area, buffer);
+            None
+        }
+        Screen::Setup => setup::draw(model, theme, area, buffer),
+    };
     popup::help(model, theme, area, buffer);
     popup::question(model, theme, area, buffer);
+    if let Some(cursor) = cursor {
+        frame.set_cursor_position(cursor);
+    }
 }
 
 /// What a click at column `x`, row `y` means.

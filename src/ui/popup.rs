@@ -28,7 +28,13 @@ pub fn key_sign(theme: &Theme, key: Key) -> String {
 
 /// Clears a box in the middle of `area` and draws its border; answers the
 /// inside.
-fn boxed(theme: &Theme, area: Rect, size: (u16, u16), title: &str, buffer: &mut Buffer) -> Rect {
+pub(super) fn boxed(
+    theme: &Theme,
+    area: Rect,
+    size: (u16, u16),
+    title: &str,
+    buffer: &mut Buffer,
+) -> Rect {
     let (width, height) = (size.0.min(area.width), size.1.min(area.height));
     let outer = Rect {
         x: area.x + (area.width - width) / 2,
@@ -87,7 +93,14 @@ fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>
     let mut lines = Vec::new();
     let contexts: &[Context] = match model.screen {
         Screen::Live => &[Context::Live, Context::Global, Context::Dialog, Context::Help],
-        Screen::Setup => &[Context::Global, Context::Dialog, Context::Help],
+        Screen::Setup => &[
+            Context::Setup,
+            Context::Browser,
+            Context::Text,
+            Context::Demos,
+            Context::Global,
+            Context::Help,
+        ],
     };
     for context in contexts {
         if !lines.is_empty() {
@@ -107,6 +120,9 @@ fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>
                 ]));
             }
         }
+    }
+    if model.screen == Screen::Setup {
+        return lines;
     }
     lines.push(Line::default());
     lines.push(Line::styled("Signs", theme.strong()));
@@ -129,7 +145,7 @@ fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>
 }
 
 /// Words into lines of at most `columns`; longer words are cut.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let word: String = word.chars().take(columns.max(1)).collect();
@@ -190,8 +206,10 @@ pub fn footer(model: &Model, theme: &Theme, context: Context, columns: usize) ->
         let text = format!("{} {word}", theme.glyphs.warn);
         return Line::styled(paint::cut(theme, &text, columns), theme.ink(Ink::Warn));
     }
+    // Where letters are typed they mean nothing else.
+    let typing = matches!(context, Context::Browser | Context::Text | Context::Demos);
     let mut rows: Vec<_> = keymap::rows(context)
-        .chain(keymap::rows(Context::Global))
+        .chain(keymap::rows(Context::Global).filter(|_| !typing))
         .filter(|row| !row.short.is_empty())
         .collect();
     rows.sort_by_key(|row| row.rank);

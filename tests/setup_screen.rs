@@ -1,0 +1,199 @@
+//! The set-up screen on a test terminal: every size holds, four sizes are
+//! pictured, a mismatch is in sight.
+#![cfg(feature = "tui")]
+
+use std::path::Path;
+
+use alphascope::app::setup::{
+    DataFacts, Effect, Entry, FileFacts, Message, PairFacts, State, update,
+};
+use alphascope::app::{Charset, Depth, Key, Look, Mode, Model, Palette, Screen};
+use alphascope::config::{ChosenDataset, Memory};
+use alphascope::sweep::spec::Role;
+use alphascope::ui::{Theme, view};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+fn facts(architecture: &str) -> FileFacts {
+    FileFacts {
+        architecture: architecture.into(),
+        dtype: "float16".into(),
+        bytes: 302_000_000,
+        tensors: 302,
+        detail: "safetensors, open_clip names".into(),
+    }
+}
+
+/// Answers every question, as the outside would.
+fn answer(state: &mut State, effects: Vec<Effect>) {
+    let mut open = effects;
+    while let Some(effect) = open.pop() {
+        let message = match effect {
+            Effect::File(id, path) if path.ends_with("notes.pt") => {
+                Message::File(id, path, Err("no checkpoint: the file is empty".into()))
+            }
+            Effect::File(id, path) => {
+                let name = if path.ends_with("large.pt") { "ViT-L-14" } else { "ViT-B-32" };
+                Message::File(id, path, Ok(facts(name)))
+            }
+            Effect::Data(id, path) => Message::Data(
+                id,
+                path,
+                Ok(DataFacts {
+                    layout: "WebDataset".into(),
+                    images: 50_000,
+                    classes: 1000,
+                    problems: vec![],
+                }),
+            ),
+            Effect::Pair(id, _, b) if b.ends_with("large.pt") => Message::Pair(
+                id,
+                Ok(PairFacts {
+                    differences: vec![
+                        "visual.proj: [768, 512] here, [1024, 768] there".into(),
+                        "visual.conv1.weight: [768, 3, 32, 32] here, [1024, 3, 14, 14] there"
+                            .into(),
+                    ],
+                    more: 298,
+                    notices: vec![],
+                }),
+            ),
+            Effect::Pair(id, ..) => Message::Pair(id, Ok(PairFacts::default())),
+            Effect::List(id, dir) => Message::Listed(id, Ok(listing(&dir))),
+            Effect::Devices => Message::Devices(vec!["auto".into(), "cpu".into(), "cuda:0".into()]),
+            _ => continue,
+        };
+        open.extend(update(state, message));
+    }
+}
+
+fn listing(dir: &Path) -> Vec<Entry> {
+    ["runs/", "base.safetensors", "finetuned.pt", "large.pt", "notes.pt", "readme.md"]
+        .iter()
+        .map(|name| Entry {
+            name: name.trim_end_matches('/').into(),
+            path: dir.join(name.trim_end_matches('/')),
+            folder: name.ends_with('/'),
+            bytes: 302_000_000,
+            stamp: 1,
+        })
+        .collect()
+}
+
+fn model(finetuned: &str) -> Model {
+    let set = |name: &str, role| ChosenDataset {
+        name: name.into(),
+        role,
+        path: format!("/home/me/data/{name}/val").into(),
+    };
+    let memory = Memory {
+        zeroshot: Some("/home/me/models/base.safetensors".into()),
+        finetuned: Some(format!("/home/me/models/{finetuned}").into()),
+        datasets: vec![set("imagenet", Role::Id), set("sketch", Role::Ood)],
+        ..Memory::default()
+    };
+    let look = Look { palette: Palette::Dark, depth: Depth::True, charset: Charset::Braille };
+    let mut model = Model::new(Screen::Setup, Mode::Own, look);
+    model.setup = State::new(memory, Some("/home/me".into()), "/home/me".into());
+    model.setup.runs = Some("/home/me/.local/share/alphascope/runs".into());
+    let effects = model.setup.begin();
+    answer(&mut model.setup, effects);
+    model
+}
+
+fn press(model: &mut Model, keys: &[Key]) {
+    for key in keys {
+        let effects = alphascope::app::update(model, alphascope::app::Message::Key(*key));
+        let asked = effects.into_iter().filter_map(|effect| match effect {
+            alphascope::app::Effect::Setup(effect) => Some(effect),
+            _ => None,
+        });
+        answer(&mut model.setup, asked.collect());
+    }
+}
+
+fn picture(model: &mut Model, width: u16, height: u16) -> String {
+    model.size = (width, height);
+    let theme = Theme::of(model.look);
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| view(model, &theme, frame)).unwrap();
+    if width == 0 { String::new() } else { terminal.backend().to_string() }
+}
+
+const SIZES: [(u16, u16); 4] = [(40, 12), (80, 24), (120, 40), (200, 60)];
+
+#[test]
+fn the_form_at_four_sizes() {
+    let mut model = model("finetuned.pt");
+    for (width, height) in SIZES {
+        insta::assert_snapshot!(
+            format!("form_{width}x{height}"),
+            picture(&mut model, width, height)
+        );
+    }
+}
+
+#[test]
+fn a_mismatch_lists_its_first_differences() {
+    let mut model = model("large.pt");
+    let text = picture(&mut model, 100, 30);
+    assert!(text.contains("the two do not match"), "{text}");
+    assert!(text.contains("[1024, 768] there") && text.contains("and 298 more"), "{text}");
+    insta::assert_snapshot!("mismatch_80x24", picture(&mut model, 80, 24));
+}
+
+#[test]
+fn the_browser_tells_what_files_are() {
+    let mut model = model("finetuned.pt");
+    press(&mut model, &[Key::Enter]);
+    let text = picture(&mut model, 120, 40);
+    assert!(
+        text.contains("ViT-L-14") && text.contains("no checkpoint: the file is empty"),
+        "{text}"
+    );
+    for (width, height) in SIZES {
+        insta::assert_snapshot!(
+            format!("browser_{width}x{height}"),
+            picture(&mut model, width, height)
+        );
+    }
+}
+
+#[test]
+fn the_demo_menu_and_text_fields_in_ascii() {
+    let mut model = model("finetuned.pt");
+    model.look.charset = Charset::Ascii;
+    model.look.depth = Depth::None;
+    press(&mut model, &[Key::Char('d')]);
+    let menu = picture(&mut model, 80, 24);
+    assert!(menu.contains("constructed"), "{menu}");
+    insta::assert_snapshot!("demos_80x24_ascii", menu);
+    press(&mut model, &[Key::Esc, Key::End, Key::Up, Key::Up, Key::Enter, Key::Char('7')]);
+    let text = picture(&mut model, 80, 24);
+    assert!(text.is_ascii(), "{text}");
+}
+
+/// Nothing panics, whatever the size and whatever is open.
+#[test]
+fn every_size_holds() {
+    let keys: [&[Key]; 6] = [
+        &[],
+        &[Key::Enter],
+        &[Key::Enter, Key::Char('f'), Key::Char('/')],
+        &[Key::Char('d'), Key::Down],
+        &[Key::End, Key::Up, Key::Enter],
+        &[Key::Char('?')],
+    ];
+    for keys in keys {
+        for charset in [Charset::Braille, Charset::Ascii] {
+            let mut model = model("large.pt");
+            model.look.charset = charset;
+            press(&mut model, keys);
+            for width in 0..=60 {
+                for height in 0..=30 {
+                    picture(&mut model, width, height);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Everything a spec names, opened and checked together, before anything is
+//! measured: the pair of checkpoints, the datasets, the seeded visiting orders,
+//! and which row of a stored head stands for which class.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::checkpoint::{CheckpointError, Overrides, Pair};
+use crate::dataset::{DEFAULT_TEMPLATE, Dataset, DatasetError, PixelCache, Preprocess, read_classes};
+use crate::sweep::event::{DatasetInfo, Header, SCHEMA};
+use crate::sweep::ids::{Alpha, DatasetId};
+use crate::sweep::plan::LARGEST_ROUND;
+use crate::sweep::spec::{Role, Spec};
+
+/// Why the inputs of a spec cannot be used together.
+#[derive(Debug, Error)]
+pub enum InputsError {
+    /// A checkpoint, or the two of them together.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A dataset.
+    #[error("dataset `{name}`: {source}")]
+    Dataset {
+        /// Its name in the spec.
+        name: String,
+        /// What is wrong.
+        source: DatasetError,
+    },
+    /// The rows of a stored head cannot be named.
+    #[error(
+        "cannot name the rows of the stored head of {path}: `classification_head.weight` has \
+         {rows} rows, but {from} lists {got} classes; set `checkpoints.head_classes` to a file \
+         with {rows} class names, one a line"
+    )]
+    HeadRows {
+        /// The checkpoint that stores the head.
+        path: PathBuf,
+        /// Rows of the head.
+        rows: usize,
+        /// Where the class names came from.
+        from: String,
+        /// How many there are.
+        got: usize,
+    },
+    /// The file of `head_classes` cannot be used.
+    #[error("`checkpoints.head_classes`: {0}")]
+    HeadClasses(DatasetError),
+    /// Two rows of a head, or two classes of a dataset, with one name.
+    #[error(
+        "{what} names `{class}` twice; a stored head's rows are found by class name, so each \
+         name must be unique: rename one"
+    )]
+    TwiceNamed {
+        /// The head or the dataset.
+        what: String,
+        /// The name.
+        class: String,
+    },
+    /// Classes of a dataset that a stored head does not have.
+    #[error(
+        "dataset `{name}` has {} classes that the stored head does not have: {}; its class names \
+         must be among the head's {head} (of {from}): correct `classnames` or \
+         `checkpoints.head_classes`",
+        .missing.len(), list(.missing)
+    )]
+    UnknownClasses {
+        /// The dataset.
+        name: String,
+        /// The classes.
+        missing: Vec<String>,
+        /// Classes of the head.
+        head: usize,
+        /// Where the head's class names came from.
+        from: String,
+    },
+    /// The pair stores a head, but no dataset or file names its rows.
+    #[error(
+        "{path} stores a head of {rows} rows, but nothing names them: set \
+         `checkpoints.head_classes`, or give one dataset the role `id`"
+    )]
+    NoHeadClasses {
+        /// The checkpoint that stores the head.
+        path: PathBuf,
+        /// Rows of the head.
+        rows: usize,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+/// The class list of a stored head, and the prompts of its zero-shot twin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadClasses {
+    /// One name per row of `classification_head.weight`.
+    pub names: Vec<String>,
+    /// Prompt templates of the end that stores no head.
+    pub templates: Vec<String>,
+}
+
+/// A dataset with what a sweep needs to walk it.
+#[derive(Debug)]
+pub struct LoadedDataset {
+    /// Images, labels, classes, templates.
+    pub dataset: Dataset,
+    /// Image index at each position of the seeded order (after `limit`).
+    pub order: Vec<usize>,
+    /// Row of the stored head for each class; `None` without a stored head:
+    /// the dataset then has a zero-shot head of its own.
+    pub head_rows: Option<Vec<usize>>,
+}
+
+/// What a sweep reads.
+#[derive(Debug)]
+pub struct Inputs {
+    /// What was asked.
+    pub spec: Spec,
+    /// The two ends of the path.
+    pub pair: Pair,
+    /// In the spec's order.
+    pub datasets: Vec<LoadedDataset>,
+    /// Present when at least one end stores a head.
+    pub head: Option<HeadClasses>,
+    /// Decoded images of the rounds in hand, shared by all workers.
+    pub cache: Arc<PixelCache>,
+    /// What a person should hear before the sweep starts.
+    pub notices: Vec<String>,
+}
+
+/// Pixels of this many rounds are kept: the one in hand, and the next, which is
+/// decoded in the background.
+const ROUNDS_KEPT: usize = 2;
+
+impl Inputs {
+    /// Opens and checks everything `spec` names.
+    ///
+    /// # Errors
+    /// [`InputsError`]: the first thing that is wrong, in the order checkpoints,
+    /// datasets, stored head.
+    pub fn open(spec: Spec) -> Result<Self, InputsError> {
+        let overrides = Overrides {
+            architecture: spec.checkpoints.architecture.clone(),
+            activation: spec.checkpoints.activation,
+            logit_scale: spec.checkpoints.logit_scale,
+        };
+        let pair =
+            Pair::open(&spec.checkpoints.zeroshot, &spec.checkpoints.finetuned, &overrides)?;
+        let mut notices = pair.notices.clone();
+        let opened = spec
+            .datasets
+            .iter()
+            .map(|dataset| {
+                Dataset::open(dataset)
+                    .map_err(|source| InputsError::Dataset { name: dataset.name.clone(), source })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        for dataset in &opened {
+            notices.extend(dataset.problems().iter().map(|p| format!("{}: {p}", dataset.name())));
+        }
+        let named = stored_head(&spec, &pair, &opened)?;
+        let datasets = opened
+            .into_iter()
+            .map(|dataset| {
+                let head_rows = named.as_ref().map(|head| head.rows_of(&dataset)).transpose()?;
+                let order = dataset.order(spec.sweep.seed);
+                Ok(LoadedDataset { dataset, order, head_rows })
+            })
+            .collect::<Result<Vec<_>, InputsError>>()?;
+        let preprocess = Preprocess::new(pair.architecture.image.size);
+        let cache = Arc::new(PixelCache::new(preprocess, pixel_budget(&pair, &datasets)));
+        let head = named.map(|named| named.classes);
+        Ok(Self { spec, pair, datasets, head, cache, notices })
+    }
+
+    /// What the journal's first line says of this sweep; `rounds` gives where
+    /// the rounds of a dataset of so many images end.
+    #[must_use]
+    pub fn header(
+        &self,
+        spec_hash: String,
+        alphas: Vec<Alpha>,
+        rounds: impl Fn(usize) -> Vec<usize>,
+    ) -> Header {
+        Header {
+            schema: SCHEMA,
+            spec_hash,
+            zeroshot: self.pair.zeroshot.stem(),
+            finetuned: self.pair.finetuned.stem(),
+            label: self.spec.label.clone(),
+            architecture: self.pair.architecture.to_string(),
+            alphas,
+            datasets: self
+                .spec
+                .datasets
+                .iter()
+                .zip(&self.datasets)
+                .map(|(spec, loaded)| DatasetInfo {
+                    name: spec.name.clone(),
+                    role: spec.role,
+                    images: loaded.order.len(),
+                    classes: loaded.dataset.classes().len(),
+                    rounds: rounds(loaded.order.len()),
+                })
+                .collect(),
+            variants: vec!["dense".into()],
+            seed: self.spec.sweep.seed,
+            batch: self.spec.sweep.batch,
+        }
+    }
+
+    /// The content of every input, for the resolved spec and for refusing to
+    /// resume on changed files: (field, blake3 in hex).
+    ///
+    /// # Errors
+    /// When a file cannot be read any more.
+    pub fn hashes(&self) -> Result<BTreeMap<String, String>, InputsError> {
+        let mut hashes = BTreeMap::from([
+            ("checkpoints.zeroshot".to_string(), self.pair.zeroshot.hash()?),
+            ("checkpoints.finetuned".to_string(), self.pair.finetuned.hash()?),
+        ]);
+        for LoadedDataset { dataset, .. } in &self.datasets {
+            let name = dataset.name().to_string();
+            let hash = dataset
+                .hash()
+                .map_err(|source| InputsError::Dataset { name: name.clone(), source })?;
+            hashes.insert(format!("datasets.{name}"), hash);
+        }
+        if let Some(head) = &self.head {
+            let mut names = blake3::Hasher::new();
+            for name in head.names.iter().chain(&head.templates) {
+                names.update(name.as_bytes()).update(b"\n");
+            }
+            hashes.insert("checkpoints.head_classes".into(), names.finalize().to_hex().to_string());
+        }
+        Ok(hashes)
+    }
+
+    /// The dataset with this id; ids come from the spec's order.
+    #[must_use]
+    pub fn dataset(&self, id: DatasetId) -> Option<&LoadedDataset> {
+        self.datasets.get(id.index())
+    }
+}
+
+/// A stored head whose rows have names.
+struct NamedHead {
+    classes: HeadClasses,
+    from: String,
+    row_of: HashMap<String, usize>,
+}
+
+impl NamedHead {
+    /// The head's row of each class of `dataset`.
+    fn rows_of(&self, dataset: &Dataset) -> Result<Vec<usize>, InputsError> {
+        let rows: Vec<Option<usize>> =
+            dataset.classes().iter().map(|class| self.row_of.get(&key(class)).copied()).collect();
+        let missing: Vec<String> = std::iter::zip(dataset.classes(), &rows)
+            .filter(|(_, row)| row.is_none())
+            .map(|(class, _)| class.clone())
+            .collect();
+        if !missing.is_empty() {
+            return Err(InputsError::UnknownClasses {
+                name: dataset.name().into(),
+                missing,
+                head: self.classes.names.len(),
+                from: self.from.clone(),
+            });
+        }
+        unique(&format!("dataset `{}`", dataset.name()), dataset.classes())?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+}
+
+/// Names are compared without case and surrounding space.
+fn key(class: &str) -> String {
+    class.trim().to_lowercase()
+}
+
+fn unique(what: &str, classes: &[String]) -> Result<HashMap<String, usize>, InputsError> {
+    let mut row_of = HashMap::with_capacity(classes.len());
+    for (row, class) in classes.iter().enumerate() {
+        if row_of.insert(key(class), row).is_some() {
+            return Err(InputsError::TwiceNamed { what: what.into(), class: class.clone() });
+        }
+    }
+    Ok(row_of)
+}
+
+/// Names the rows of the pair's stored head, if it has one: by
+/// `checkpoints.head_classes`, else by the first id dataset's classes. The
+/// prompts of its zero-shot twin are the first id dataset's too.
+fn stored_head(
+    spec: &Spec,
+    pair: &Pair,
+    datasets: &[Dataset],
+) -> Result<Option<NamedHead>, InputsError> {
+    let Some(info) = &pair.head else { return Ok(None) };
+    let path = if info.at_finetuned { pair.finetuned.path() } else { pair.zeroshot.path() };
+    let first_id = std::iter::zip(&spec.datasets, datasets)
+        .find(|(asked, _)| asked.role == Role::Id)
+        .map(|(_, dataset)| dataset);
+    let (names, from) = match (&spec.checkpoints.head_classes, first_id) {
+        (Some(file), _) => (
+            read_classes(file).map_err(InputsError::HeadClasses)?,
+            file.display().to_string(),
+        ),
+        (None, Some(dataset)) => {
+            (dataset.classes().to_vec(), format!("the first id dataset, `{}`,", dataset.name()))
+        }
+        (None, None) => {
+            return Err(InputsError::NoHeadClasses { path: path.into(), rows: info.classes });
+        }
+    };
+    if names.len() != info.classes {
+        return Err(InputsError::HeadRows {
+            path: path.into(),
+            rows: info.classes,
+            from,
+            got: names.len(),
+        });
+    }
+    let row_of = unique("the stored head's class list", &names)?;
+    let templates = first_id
+        .or(datasets.first())
+        .map_or_else(|| vec![DEFAULT_TEMPLATE.to_string()], |dataset| dataset.templates().to_vec());
+    Ok(Some(NamedHead { classes: HeadClasses { names, templates }, from, row_of }))
+}
+
+/// Bytes for decoded pixels: what the largest rounds need, at most a third of
+/// the memory that is free now.
+fn pixel_budget(pair: &Pair, datasets: &[LoadedDataset]) -> usize {
+    let image = pair.architecture.image.size.pow(2) * 3;
+    let needed: usize =
+        datasets.iter().map(|d| d.order.len().min(ROUNDS_KEPT * LARGEST_ROUND) * image).sum();
+    let free = crate::machine::available_memory().unwrap_or(4 << 30);
+    needed.min(free / 3).max(64 << 20)
+}

@@ -341,6 +341,15 @@ fn pixel_budget(pair: &Pair, datasets: &[LoadedDataset]) -> usize {
     let image = pair.architecture.image.size.pow(2) * 3;
     let needed: usize =
         datasets.iter().map(|d| d.order.len().min(ROUNDS_KEPT * LARGEST_ROUND) * image).sum();
-    let free = crate::machine::available_memory().unwrap_or(4 << 30);
+    let free = available_memory().unwrap_or(4 << 30);
     needed.min(free / 3).max(64 << 20)
+}
+
+/// Bytes that a new program may use without swapping; `None` where the system
+/// does not say.
+fn available_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib.saturating_mul(1024))
 }

@@ -7,10 +7,12 @@ pub mod app;
 pub mod checkpoint;
 pub mod config;
 pub mod dataset;
+pub mod inputs;
 pub mod priority;
 #[cfg(feature = "tui")]
 pub mod runtime;
 pub mod session;
+pub mod sim;
 pub mod sweep;
 #[cfg(feature = "tui")]
 pub mod terminal;

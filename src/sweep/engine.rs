@@ -66,4 +66,10 @@ pub trait Engine {
         dataset: DatasetId,
         positions: std::ops::Range<usize>,
     ) -> Result<BatchOutcome, EngineError>;
+
+    /// Says which positions the next round will ask for, so that their images
+    /// can be decoded meanwhile. A hint: doing nothing is right too.
+    fn upcoming(&mut self, dataset: DatasetId, positions: std::ops::Range<usize>) {
+        let _ = (dataset, positions);
+    }
 }

@@ -2,7 +2,11 @@
 //! out. Knows neither libtorch nor the screen.
 
 pub mod command;
+pub mod drive;
 pub mod engine;
 pub mod event;
 pub mod ids;
+pub mod journal;
+pub mod plan;
 pub mod spec;
+pub mod state;

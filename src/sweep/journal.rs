@@ -1,0 +1,322 @@
+//! The journal: append-only JSON lines. Reading it back is resume, watch and
+//! report.
+//!
+//! A run folder holds `events.jsonl`, or one `events.I-of-N.jsonl` for each
+//! shard; the fold of all of them is the run. A line counts once its newline is
+//! written: a torn last line is cut off when the run goes on, and left alone by
+//! readers. Each journal has a lock, which the system releases when its owner
+//! dies, so that two writers are impossible.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::event::Event;
+use super::plan::Shard;
+
+/// Why a run folder cannot be written or read.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// The system said no.
+    #[error("cannot {operation} {path}: {source}")]
+    Io {
+        /// `open`, `write`, …
+        operation: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process writes this run.
+    #[error(
+        "the run {path} is being written by another process: watch it (`alphascope watch`), or \
+         stop that process first"
+    )]
+    Locked {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// There is no journal.
+    #[error(
+        "{path} is not a run folder: expected events.jsonl in it, found none; give the folder \
+         that `sweep --out` made"
+    )]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run is there already, and resuming was not asked for.
+    #[error(
+        "{path} holds a run already: add --resume to go on with it, or choose another folder \
+         with --out"
+    )]
+    Exists {
+        /// The run folder.
+        path: PathBuf,
+    },
+}
+
+fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> JournalError {
+    let path = path.to_path_buf();
+    move |source| JournalError::Io { operation, path, source }
+}
+
+/// File name of a shard's journal.
+fn file_name(shard: Shard) -> String {
+    match shard.parts() {
+        None => "events.jsonl".into(),
+        Some((index, of)) => format!("events.{index}-of-{of}.jsonl"),
+    }
+}
+
+/// The writing end. Nobody else can write the same journal while it lives.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Bytes of whole lines.
+    length: u64,
+    _lock: File,
+}
+
+impl Journal {
+    /// Opens the journal of `shard` in `dir` for writing at its end, making
+    /// both where they are missing. A torn last line is cut off.
+    ///
+    /// # Errors
+    /// When another process writes it, or the system says no.
+    pub fn open(dir: &Path, shard: Shard) -> Result<Self, JournalError> {
+        std::fs::create_dir_all(dir).map_err(io("make the folder", dir))?;
+        let path = dir.join(file_name(shard));
+        let lock_path = path.with_extension("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(io("open", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked { path: dir.into() }),
+            Err(TryLockError::Error(source)) => return Err(io("lock", &lock_path)(source)),
+        }
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(io("open", &path))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io("read", &path))?;
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) as u64;
+        file.set_len(whole).map_err(io("cut", &path))?;
+        file.seek(SeekFrom::Start(whole)).map_err(io("read", &path))?;
+        Ok(Self { path, file, length: whole, _lock: lock })
+    }
+
+    /// True before the first line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Writes one line; it is with the system when this returns. A line that
+    /// could be written only in part is taken back.
+    ///
+    /// # Errors
+    /// When the system says no (a full disk, a folder that is gone). The journal
+    /// can be used again: what was written before stands.
+    pub fn append(&mut self, event: &Event) -> Result<(), JournalError> {
+        let mut line = serde_json::to_vec(event)
+            .map_err(|error| io("write", &self.path)(std::io::Error::other(error)))?;
+        line.push(b'\n');
+        if let Err(error) = self.file.write_all(&line) {
+            // Best effort: a reader takes a torn line for none anyway.
+            let _ = self.file.set_len(self.length);
+            let _ = self.file.seek(SeekFrom::Start(self.length));
+            return Err(io("write", &self.path)(error));
+        }
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    /// Asks the system to put all lines on the disk.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn sync(&self) -> Result<(), JournalError> {
+        self.file.sync_data().map_err(io("write", &self.path))
+    }
+}
+
+/// The reading end: all journals of a run folder, now and as they grow.
+#[derive(Debug)]
+pub struct Reader {
+    dir: PathBuf,
+    read: BTreeMap<PathBuf, u64>,
+    /// Whole lines that are no event: damaged ones.
+    pub damaged: usize,
+}
+
+impl Reader {
+    /// For the run in `dir`.
+    ///
+    /// # Errors
+    /// When there is no journal in it.
+    pub fn open(dir: &Path) -> Result<Self, JournalError> {
+        let mut reader = Self { dir: dir.into(), read: BTreeMap::new(), damaged: 0 };
+        reader.look()?;
+        if reader.read.is_empty() {
+            return Err(JournalError::NotARun { path: dir.into() });
+        }
+        Ok(reader)
+    }
+
+    /// Finds journals that are new in the folder.
+    fn look(&mut self) -> Result<(), JournalError> {
+        let entries = match std::fs::read_dir(&self.dir) {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Err(JournalError::NotARun { path: self.dir.clone() });
+            }
+            other => other.map_err(io("list", &self.dir))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(io("list", &self.dir))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with("events.") && name.ends_with(".jsonl") {
+                self.read.entry(path).or_insert(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// The events written since the last call: at first, all.
+    ///
+    /// # Errors
+    /// When a journal cannot be read.
+    pub fn poll(&mut self) -> Result<Vec<Event>, JournalError> {
+        self.look()?;
+        let mut events = Vec::new();
+        for (path, read) in &mut self.read {
+            let mut file = File::open(path).map_err(io("open", path))?;
+            let length = file.metadata().map_err(io("read", path))?.len();
+            if length <= *read {
+                continue;
+            }
+            file.seek(SeekFrom::Start(*read)).map_err(io("read", path))?;
+            let mut bytes = Vec::new();
+            file.take(length - *read).read_to_end(&mut bytes).map_err(io("read", path))?;
+            let Some(last) = bytes.iter().rposition(|&byte| byte == b'\n') else { continue };
+            for line in bytes[..last].split(|&byte| byte == b'\n') {
+                match serde_json::from_slice(line) {
+                    Ok(event) => events.push(event),
+                    Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
+                    Err(_) => self.damaged += 1,
+                }
+            }
+            *read += last as u64 + 1;
+        }
+        // A header must come before what it explains, whichever file has it.
+        events.sort_by_key(|event| !matches!(event, Event::Header(_)));
+        Ok(events)
+    }
+}
+
+/// All events of the run in `dir`.
+///
+/// # Errors
+/// When it holds no journal, or one cannot be read.
+pub fn read(dir: &Path) -> Result<Vec<Event>, JournalError> {
+    Reader::open(dir)?.poll()
+}
+
+/// True when `dir` holds a journal.
+#[must_use]
+pub fn is_run(dir: &Path) -> bool {
+    Reader::open(dir).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::event::Level;
+
+    fn notice(text: &str) -> Event {
+        Event::Notice { level: Level::Info, text: text.into() }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), Shard::whole()).unwrap();
+        assert!(journal.is_empty());
+        journal.append(&notice("a\nb")).unwrap();
+        let mut reader = Reader::open(dir.path()).unwrap();
+        assert_eq!(reader.poll().unwrap(), [notice("a\nb")]);
+        assert_eq!(reader.poll().unwrap(), []);
+        journal.append(&notice("größer")).unwrap();
+        assert_eq!(reader.poll().unwrap(), [notice("größer")]);
+    }
+
+    #[test]
+    fn one_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Journal::open(dir.path(), Shard::whole()).unwrap();
+        let second = Journal::open(dir.path(), Shard::whole());
+        assert!(matches!(second, Err(JournalError::Locked { .. })), "{second:?}");
+        let other = Shard::new(1, 2).unwrap();
+        assert!(Journal::open(dir.path(), other).is_ok(), "another shard is another journal");
+        drop(first);
+        assert!(Journal::open(dir.path(), Shard::whole()).is_ok());
+    }
+
+    #[test]
+    fn every_torn_end_is_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let lines: Vec<String> = ["one", "zwö", "three"]
+            .map(|text| serde_json::to_string(&notice(text)).unwrap() + "\n")
+            .to_vec();
+        let bytes = lines.concat().into_bytes();
+        let path = dir.path().join("events.jsonl");
+        for cut in 0..=bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let whole = bytes[..cut].iter().filter(|&&b| b == b'\n').count();
+            let mut reader = Reader::open(dir.path()).unwrap();
+            assert_eq!(reader.poll().unwrap().len(), whole);
+            assert_eq!(reader.damaged, 0);
+            let mut journal = Journal::open(dir.path(), Shard::whole()).unwrap();
+            journal.append(&notice("after")).unwrap();
+            let events = read(dir.path()).unwrap();
+            assert_eq!(events.len(), whole + 1);
+            assert_eq!(events.last(), Some(&notice("after")));
+        }
+    }
+
+    #[test]
+    fn unknown_and_damaged_lines_do_not_hide_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let known = serde_json::to_string(&notice("x")).unwrap();
+        let text = format!("{{\"event\":\"teleported\",\"to\":3}}\n\u{0}\u{0}oops\n{known}\n");
+        std::fs::write(dir.path().join("events.jsonl"), text).unwrap();
+        let mut reader = Reader::open(dir.path()).unwrap();
+        assert_eq!(reader.poll().unwrap(), [Event::Unknown, notice("x")]);
+        assert_eq!(reader.damaged, 1);
+    }
+
+    #[test]
+    fn a_folder_without_a_journal_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("is not a run folder"), "{error}");
+        assert!(!is_run(&dir.path().join("nowhere")));
+    }
+}

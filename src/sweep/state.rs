@@ -1,0 +1,341 @@
+//! The fold of a run's events: the only reader of them. Screen, report,
+//! headless table, watch and resume all ask this.
+
+use super::event::{Bits, DatasetInfo, Event, Header, Level, Measured, Outcome};
+use super::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, VariantId};
+use super::plan::positions;
+use super::spec::Role;
+
+/// How far a cell is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing measured yet.
+    Pending,
+    /// Some rounds are measured: an estimate.
+    Partial,
+    /// Every image was counted once: exact.
+    Complete,
+    /// Could not be measured on; the message says why. What was measured stays.
+    Failed(String),
+    /// Its dataset was left out before it was complete.
+    Skipped,
+}
+
+/// One cell: what is measured so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CellState {
+    /// Images counted.
+    pub done: usize,
+    /// Images owed in all.
+    pub total: usize,
+    /// Top-1 hits.
+    pub correct: usize,
+    /// Top-5 hits; `None` where there are five classes or fewer, or nothing is
+    /// measured.
+    pub correct5: Option<usize>,
+    /// Sum of cross-entropies, in nats, added in the order of rounds.
+    pub loss_sum: f64,
+    /// Predictions that rounding may flip.
+    pub near_ties: u64,
+    /// Why it could not be measured on.
+    pub failed: Option<String>,
+    failed_round: Option<RoundId>,
+    rounds: Vec<Option<Round>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Round {
+    images: usize,
+    correct: usize,
+    correct5: Option<usize>,
+    loss_sum: f64,
+    near_ties: u32,
+    hits: Bits,
+}
+
+impl CellState {
+    /// Top-1 accuracy as a fraction; `None` before the first round.
+    #[must_use]
+    pub fn top1(&self) -> Option<f64> {
+        (self.done > 0).then(|| self.correct as f64 / self.done as f64)
+    }
+
+    /// Top-5 accuracy as a fraction; `None` where it is not measured.
+    #[must_use]
+    pub fn top5(&self) -> Option<f64> {
+        let correct = self.correct5?;
+        (self.done > 0).then(|| correct as f64 / self.done as f64)
+    }
+
+    /// Mean cross-entropy in nats; `None` before the first round.
+    #[must_use]
+    pub fn loss(&self) -> Option<f64> {
+        (self.done > 0).then(|| self.loss_sum / self.done as f64)
+    }
+
+    /// Hits of one round, in the order of positions; `None` when it is not
+    /// measured yet.
+    #[must_use]
+    pub fn hits(&self, round: RoundId) -> Option<&Bits> {
+        self.rounds.get(round.index())?.as_ref().map(|round| &round.hits)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.total > 0 && self.done == self.total
+    }
+
+    fn add(&mut self, round: RoundId, result: Round) {
+        self.rounds[round.index()] = Some(result);
+        // Sums are taken in the order of rounds, not of arrival, so that they
+        // are equal bit for bit whoever measured first.
+        let known = self.rounds.iter().flatten();
+        self.done = known.clone().map(|r| r.images).sum();
+        self.correct = known.clone().map(|r| r.correct).sum();
+        self.correct5 = known.clone().map(|r| r.correct5).sum();
+        self.loss_sum = known.clone().map(|r| r.loss_sum).sum();
+        self.near_ties = known.map(|r| u64::from(r.near_ties)).sum();
+        if self.failed_round == Some(round) {
+            self.failed = None;
+        }
+    }
+}
+
+/// Everything the events told so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SweepState {
+    header: Option<Header>,
+    cells: Vec<CellState>,
+    skipped: Vec<bool>,
+    /// Said aloud, in order.
+    pub notices: Vec<(Level, String)>,
+    /// No batch is being measured, on a person's wish.
+    pub paused: bool,
+    /// The dataset measured first in each round.
+    pub focus: Option<DatasetId>,
+    /// How the last session ended; `None` while one runs, and before the first.
+    pub outcome: Option<Outcome>,
+    /// Device names of the last session.
+    pub devices: Vec<String>,
+    /// Milliseconds since the Unix epoch at which the last session started.
+    pub started: Option<u64>,
+    /// Seconds measured by sessions that ended.
+    pub seconds: f64,
+    /// Events that did not fit the header and were left out.
+    pub ignored: usize,
+}
+
+impl SweepState {
+    /// The fold of `events`.
+    #[must_use]
+    pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut state = Self::default();
+        events.into_iter().for_each(|event| state.apply(event));
+        state
+    }
+
+    /// What is being measured; `None` before the first line.
+    #[must_use]
+    pub fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
+    }
+
+    /// The grid, ascending; empty before the header.
+    #[must_use]
+    pub fn alphas(&self) -> &[Alpha] {
+        self.header.as_ref().map_or(&[], |header| &header.alphas)
+    }
+
+    /// What is measured on; empty before the header.
+    #[must_use]
+    pub fn datasets(&self) -> &[DatasetInfo] {
+        self.header.as_ref().map_or(&[], |header| &header.datasets)
+    }
+
+    /// Ids of the datasets with this role.
+    pub fn with_role(&self, role: Role) -> impl Iterator<Item = DatasetId> + '_ {
+        let datasets = self.datasets().iter().enumerate();
+        datasets.filter(move |(_, info)| info.role == role).map(|(index, _)| DatasetId(index))
+    }
+
+    /// The point of the grid at `alpha`.
+    #[must_use]
+    pub fn alpha_id(&self, alpha: Alpha) -> Option<AlphaId> {
+        self.alphas().iter().position(|&point| point == alpha).map(AlphaId)
+    }
+
+    /// One cell; `None` outside of the plan.
+    #[must_use]
+    pub fn cell(&self, cell: CellId) -> Option<&CellState> {
+        self.cells.get(self.at(cell)?)
+    }
+
+    /// One cell of the dense sweep; `None` outside of the plan.
+    #[must_use]
+    pub fn dense(&self, dataset: DatasetId, alpha: AlphaId) -> Option<&CellState> {
+        self.cell(CellId { variant: VariantId::DENSE, dataset, alpha })
+    }
+
+    /// How far a cell is; `None` outside of the plan.
+    #[must_use]
+    pub fn status(&self, id: CellId) -> Option<Status> {
+        let cell = self.cell(id)?;
+        Some(match &cell.failed {
+            _ if cell.is_complete() => Status::Complete,
+            Some(message) => Status::Failed(message.clone()),
+            None if self.is_skipped(id.dataset) => Status::Skipped,
+            None if cell.done == 0 => Status::Pending,
+            None => Status::Partial,
+        })
+    }
+
+    /// Every cell of the plan.
+    pub fn cell_ids(&self) -> impl Iterator<Item = CellId> + '_ {
+        let (variants, alphas) = (self.variants(), self.alphas().len());
+        (0..variants).flat_map(move |variant| {
+            (0..self.datasets().len()).flat_map(move |dataset| {
+                (0..alphas).map(move |alpha| CellId {
+                    variant: VariantId(variant),
+                    dataset: DatasetId(dataset),
+                    alpha: AlphaId(alpha),
+                })
+            })
+        })
+    }
+
+    /// True when this round of this cell is measured.
+    #[must_use]
+    pub fn has(&self, cell: CellId, round: RoundId) -> bool {
+        self.cell(cell).is_some_and(|cell| cell.hits(round).is_some())
+    }
+
+    /// True when the dataset is left out.
+    #[must_use]
+    pub fn is_skipped(&self, dataset: DatasetId) -> bool {
+        self.skipped.get(dataset.index()).copied().unwrap_or(false)
+    }
+
+    /// Forward passes counted and owed, in images, without what was skipped.
+    #[must_use]
+    pub fn work(&self) -> (u64, u64) {
+        let mut work = (0, 0);
+        for id in self.cell_ids() {
+            let Some(cell) = self.cell(id) else { continue };
+            let owed = if self.is_skipped(id.dataset) { cell.done } else { cell.total };
+            work = (work.0 + cell.done as u64, work.1 + owed as u64);
+        }
+        work
+    }
+
+    /// True when every cell is complete or its dataset skipped.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.header.is_some()
+            && self
+                .cell_ids()
+                .all(|id| matches!(self.status(id), Some(Status::Complete | Status::Skipped)))
+    }
+
+    /// Folds one event in. What does not fit the header, or was counted
+    /// already, changes nothing but [`Self::ignored`].
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Header(header) => self.begin(header),
+            Event::Started { at, devices, .. } => {
+                self.devices.clone_from(devices);
+                self.started = Some(*at);
+                self.outcome = None;
+                self.paused = false;
+                self.focus = None;
+            }
+            Event::Measured(measured) => self.measured(measured),
+            Event::CellFailed { cell, round, message } => match self.at(*cell) {
+                Some(at) => {
+                    self.cells[at].failed = Some(message.clone());
+                    self.cells[at].failed_round = Some(*round);
+                }
+                None => self.ignored += 1,
+            },
+            Event::Paused => self.paused = true,
+            Event::Resumed => self.paused = false,
+            Event::Skipped { dataset } => self.skip(*dataset, true),
+            Event::Unskipped { dataset } => self.skip(*dataset, false),
+            Event::Focused { dataset } => self.focus = *dataset,
+            Event::Notice { level, text } => self.notices.push((*level, text.clone())),
+            Event::Finished { outcome, seconds } => {
+                self.outcome = Some(*outcome);
+                self.paused = false;
+                self.seconds += if seconds.is_finite() { seconds.max(0.0) } else { 0.0 };
+            }
+            Event::Unknown => self.ignored += 1,
+        }
+    }
+
+    fn begin(&mut self, header: &Header) {
+        if let Some(known) = &self.header {
+            // Every shard's journal begins with the same header.
+            self.ignored += usize::from(known != header);
+            return;
+        }
+        self.header = Some(header.clone());
+        self.skipped = vec![false; header.datasets.len()];
+        let cells: Vec<CellState> = self
+            .cell_ids()
+            .map(|id| {
+                let info = &header.datasets[id.dataset.index()];
+                let rounds = vec![None; info.rounds.len()];
+                CellState { total: info.images, rounds, ..CellState::default() }
+            })
+            .collect();
+        self.cells = cells;
+    }
+
+    fn measured(&mut self, it: &Measured) {
+        let round = self.fitting(it);
+        match (self.at(it.cell), round) {
+            (Some(at), Some(round)) if self.cells[at].hits(it.round).is_none() => {
+                self.cells[at].add(it.round, round);
+            }
+            _ => self.ignored += 1,
+        }
+    }
+
+    /// The result as this header expects it; `None` when it does not fit.
+    fn fitting(&self, it: &Measured) -> Option<Round> {
+        let expected = positions(self.header.as_ref()?, it.cell.dataset, it.round)?;
+        let hits = it.hits.clone().with_len(it.images)?;
+        let fits = it.start == expected.start
+            && it.images == expected.len()
+            && it.correct == hits.iter().filter(|&hit| hit).count()
+            && it.correct5.is_none_or(|five| five >= it.correct && five <= it.images)
+            && it.loss_sum.is_finite();
+        fits.then_some(Round {
+            images: it.images,
+            correct: it.correct,
+            correct5: it.correct5,
+            loss_sum: it.loss_sum,
+            near_ties: it.near_ties,
+            hits,
+        })
+    }
+
+    fn skip(&mut self, dataset: DatasetId, skip: bool) {
+        match self.skipped.get_mut(dataset.index()) {
+            Some(slot) => *slot = skip,
+            None => self.ignored += 1,
+        }
+    }
+
+    fn variants(&self) -> usize {
+        self.header.as_ref().map_or(0, |header| header.variants.len())
+    }
+
+    fn at(&self, cell: CellId) -> Option<usize> {
+        let (datasets, alphas) = (self.datasets().len(), self.alphas().len());
+        let inside = cell.variant.index() < self.variants()
+            && cell.dataset.index() < datasets
+            && cell.alpha.index() < alphas;
+        inside.then(|| {
+            (cell.variant.index() * datasets + cell.dataset.index()) * alphas + cell.alpha.index()
+        })
+    }
+}

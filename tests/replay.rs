@@ -1,0 +1,286 @@
+//! A run is its events: live, replayed, resumed and sharded runs are the same.
+
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+
+use alphascope::sim::{SimEngine, SimScript};
+use alphascope::sweep::command::Command;
+use alphascope::sweep::drive::{DriveError, EngineFactory, Sink, drive};
+use alphascope::sweep::event::{DatasetInfo, Event, Header, Outcome, Progress, SCHEMA};
+use alphascope::sweep::ids::{Alpha, AlphaId, DatasetId};
+use alphascope::sweep::journal::{self, Journal, JournalError};
+use alphascope::sweep::plan::{Shard, rounds};
+use alphascope::sweep::spec::Role;
+use alphascope::sweep::state::{Status, SweepState};
+use proptest::prelude::*;
+
+fn header(sizes: &[usize], points: usize, batch: usize) -> Header {
+    let info = |(index, &images): (usize, &usize)| DatasetInfo {
+        name: format!("set{index}"),
+        role: if index == 0 { Role::Id } else { Role::Ood },
+        images,
+        classes: 10,
+        rounds: rounds(images, batch),
+    };
+    Header {
+        schema: SCHEMA,
+        spec_hash: "test".into(),
+        zeroshot: "zs".into(),
+        finetuned: "ft".into(),
+        label: None,
+        architecture: "none".into(),
+        alphas: (0..points)
+            .map(|i| Alpha::new(i as f64 / (points - 1).max(1) as f64).unwrap())
+            .collect(),
+        datasets: sizes.iter().enumerate().map(info).collect(),
+        variants: vec!["dense".into()],
+        seed: 7,
+        batch,
+    }
+}
+
+/// Journals, and asks `react` after each event.
+struct Kept<F> {
+    journal: Journal,
+    events: Vec<Event>,
+    react: F,
+}
+
+impl<F: FnMut(&Event) + Send> Sink for Kept<F> {
+    fn event(&mut self, event: Event) -> Result<(), JournalError> {
+        self.journal.append(&event)?;
+        (self.react)(&event);
+        self.events.push(event);
+        Ok(())
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        assert!(progress.images_done <= progress.images_total);
+    }
+}
+
+fn factories(header: &Header, scripts: Vec<SimScript>) -> Vec<EngineFactory> {
+    let make = |script: SimScript| -> EngineFactory {
+        let header = header.clone();
+        Box::new(move || Ok(Box::new(SimEngine::new(header, script))))
+    };
+    scripts.into_iter().map(make).collect()
+}
+
+/// One session in `dir`: replays what is there, measures what is owed.
+fn session(
+    dir: &Path,
+    header: &Header,
+    shard: Shard,
+    scripts: Vec<SimScript>,
+    mut react: impl FnMut(&Event, &Sender<Command>) + Send,
+) -> (Result<Outcome, DriveError>, SweepState) {
+    let mut journal = Journal::open(dir, shard).unwrap();
+    let first = journal.is_empty();
+    if first {
+        journal.append(&Event::Header(header.clone())).unwrap();
+    }
+    let mut state = SweepState::replay(&journal::read(dir).unwrap());
+    let before = state.clone();
+    let (commands, receiver) = channel();
+    let mut sink =
+        Kept { journal, events: Vec::new(), react: |event: &Event| react(event, &commands) };
+    let outcome = drive(header, shard, &mut state, factories(header, scripts), receiver, &mut sink);
+    let mut live = before;
+    sink.events.iter().for_each(|event| live.apply(event));
+    assert_eq!(live, state, "the sink saw what the state followed");
+    (outcome, state)
+}
+
+/// What must not depend on how the run came about.
+fn results(state: &SweepState) -> Vec<(usize, usize, Option<usize>, u64, u64, Option<Status>)> {
+    let cell = |id| {
+        let cell = state.cell(id).unwrap();
+        let loss = cell.loss_sum.to_bits();
+        (cell.done, cell.correct, cell.correct5, loss, cell.near_ties, state.status(id))
+    };
+    state.cell_ids().map(cell).collect()
+}
+
+fn plain(header: &Header) -> SweepState {
+    let dir = tempfile::tempdir().unwrap();
+    let (outcome, state) =
+        session(dir.path(), header, Shard::whole(), vec![SimScript::default()], |_, _| {});
+    assert_eq!(outcome.unwrap(), Outcome::Complete);
+    state
+}
+
+#[test]
+fn every_image_is_counted_once() {
+    let header = header(&[530, 213, 41], 11, 32);
+    let state = plain(&header);
+    assert!(state.is_complete());
+    for id in state.cell_ids() {
+        let cell = state.cell(id).unwrap();
+        assert_eq!(cell.done, cell.total);
+    }
+    // The same numbers, counted directly.
+    let mut engine = SimEngine::new(header.clone(), SimScript::default());
+    for (d, info) in header.datasets.iter().enumerate() {
+        for (a, &alpha) in header.alphas.iter().enumerate() {
+            use alphascope::sweep::engine::Engine;
+            engine.set_point(alpha).unwrap();
+            let all = engine.evaluate(DatasetId(d), 0..info.images).unwrap();
+            let cell = state.dense(DatasetId(d), AlphaId(a)).unwrap();
+            assert_eq!(cell.correct, all.hit.iter().filter(|&&hit| hit).count());
+        }
+    }
+}
+
+#[test]
+fn the_first_curve_takes_under_a_twentieth_of_the_work() {
+    let header = header(&[530, 530, 522, 213], 11, 128);
+    let dir = tempfile::tempdir().unwrap();
+    let mut folded = SweepState::default();
+    folded.apply(&Event::Header(header.clone()));
+    let mut whole_at = None;
+    let _ = session(dir.path(), &header, Shard::whole(), vec![SimScript::default()], |event, _| {
+        folded.apply(event);
+        let (done, total) = folded.work();
+        let all = folded.cell_ids().all(|id| folded.cell(id).unwrap().done > 0);
+        if all && whole_at.is_none() {
+            whole_at = Some(done as f64 / total as f64);
+        }
+    });
+    assert!(whole_at.unwrap() <= 0.05, "{whole_at:?}");
+}
+
+#[test]
+fn commands_come_into_force_and_are_journalled() {
+    let header = header(&[200, 200], 5, 8);
+    let dir = tempfile::tempdir().unwrap();
+    let mut seen = 0;
+    let (outcome, state) = session(
+        dir.path(),
+        &header,
+        Shard::whole(),
+        vec![SimScript::default(); 2],
+        |event, ask| match event {
+            Event::Measured(_) => {
+                seen += 1;
+                if seen == 6 {
+                    ask.send(Command::Pause).unwrap();
+                }
+                if seen == 12 {
+                    ask.send(Command::Skip { dataset: DatasetId(1) }).unwrap();
+                }
+            }
+            Event::Paused => ask.send(Command::Resume).unwrap(),
+            _ => {}
+        },
+    );
+    assert_eq!(outcome.unwrap(), Outcome::Complete);
+    assert!(state.is_skipped(DatasetId(1)));
+    let events = journal::read(dir.path()).unwrap();
+    let at = |wanted: &Event| events.iter().position(|event| event == wanted).unwrap();
+    assert!(at(&Event::Paused) < at(&Event::Resumed));
+    let skipped = at(&Event::Skipped { dataset: DatasetId(1) });
+    let late = events[skipped..]
+        .iter()
+        .any(|event| matches!(event, Event::Measured(it) if it.cell.dataset == DatasetId(1)));
+    assert!(!late, "nothing of a skipped dataset is counted once the skip is in force");
+}
+
+#[test]
+fn a_failed_cell_leaves_the_others_and_is_tried_again() {
+    let header = header(&[60, 60], 3, 16);
+    let dir = tempfile::tempdir().unwrap();
+    let bad = (DatasetId(1), AlphaId(2));
+    let script = SimScript { failing: vec![bad], ..SimScript::default() };
+    let (outcome, state) = session(dir.path(), &header, Shard::whole(), vec![script], |_, _| {});
+    assert_eq!(outcome.unwrap(), Outcome::Partial);
+    let failed = state
+        .cell_ids()
+        .filter(|&id| matches!(state.status(id), Some(Status::Failed(_))))
+        .map(|id| (id.dataset, id.alpha));
+    assert_eq!(failed.collect::<Vec<_>>(), [bad]);
+    let (outcome, state) =
+        session(dir.path(), &header, Shard::whole(), vec![SimScript::default()], |_, _| {});
+    assert_eq!(outcome.unwrap(), Outcome::Complete);
+    assert_eq!(results(&state), results(&plain(&header)));
+}
+
+#[test]
+fn a_lost_worker_gives_its_unit_back() {
+    let header = header(&[120], 5, 8);
+    let dir = tempfile::tempdir().unwrap();
+    let lost = SimScript { fatal_after: Some(3), ..SimScript::default() };
+    let panics = SimScript { panic_after: Some(2), ..SimScript::default() };
+    let scripts = vec![lost.clone(), panics, SimScript::default()];
+    let (outcome, state) = session(dir.path(), &header, Shard::whole(), scripts, |_, _| {});
+    assert_eq!(outcome.unwrap(), Outcome::Complete);
+    assert_eq!(results(&state), results(&plain(&header)));
+    // With no worker left the run stops, and can be resumed.
+    let dir = tempfile::tempdir().unwrap();
+    let (outcome, _) = session(dir.path(), &header, Shard::whole(), vec![lost], |_, _| {});
+    assert_eq!(outcome.unwrap(), Outcome::Stopped);
+    let (_, state) =
+        session(dir.path(), &header, Shard::whole(), vec![SimScript::default()], |_, _| {});
+    assert_eq!(results(&state), results(&plain(&header)));
+}
+
+#[test]
+fn no_engine_is_an_error() {
+    let header = header(&[10], 2, 8);
+    let (_sender, commands) = channel();
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path(), Shard::whole()).unwrap();
+    let mut sink = Kept { journal, events: Vec::new(), react: |_: &Event| {} };
+    let mut state = SweepState::default();
+    state.apply(&Event::Header(header.clone()));
+    let factory: EngineFactory =
+        Box::new(|| Err(alphascope::sweep::engine::EngineError::Fatal("no such device".into())));
+    let result = drive(&header, Shard::whole(), &mut state, vec![factory], commands, &mut sink);
+    assert!(matches!(result, Err(DriveError::NoEngine(_))), "{result:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Resumed from any prefix of a journal, torn at any byte, with any number
+    /// of workers, a run ends with the numbers of the uninterrupted one; and
+    /// the replayed state is the live one.
+    #[test]
+    fn resumed_is_uninterrupted(
+        sizes in prop::collection::vec(1_usize..90, 1..4),
+        points in 1_usize..6,
+        batch in 1_usize..40,
+        cut in 0.0_f64..1.0,
+        workers in 1_usize..4,
+    ) {
+        let header = header(&sizes, points, batch);
+        let whole = plain(&header);
+        let dir = tempfile::tempdir().unwrap();
+        let _ = session(dir.path(), &header, Shard::whole(), vec![SimScript::default(); workers], |_, _| {});
+        let path = dir.path().join("events.jsonl");
+        let bytes = std::fs::read(&path).unwrap();
+        let keep = (bytes.len() as f64 * cut) as usize;
+        std::fs::write(&path, &bytes[..keep]).unwrap();
+        let (outcome, state) =
+            session(dir.path(), &header, Shard::whole(), vec![SimScript::default(); workers], |_, _| {});
+        prop_assert_eq!(outcome.unwrap(), Outcome::Complete);
+        prop_assert_eq!(results(&state), results(&whole));
+        let replayed = SweepState::replay(&journal::read(dir.path()).unwrap());
+        prop_assert_eq!(results(&replayed), results(&state));
+        prop_assert_eq!(replayed, state);
+    }
+
+    /// Shards in one folder add up to the whole, whatever their number.
+    #[test]
+    fn shards_add_up(of in 1_usize..5, points in 1_usize..6) {
+        let header = header(&[30, 17], points, 8);
+        let dir = tempfile::tempdir().unwrap();
+        for index in 1..=of {
+            let shard = Shard::new(index, of).unwrap();
+            let _ = session(dir.path(), &header, shard, vec![SimScript::default()], |_, _| {});
+        }
+        let state = SweepState::replay(&journal::read(dir.path()).unwrap());
+        prop_assert_eq!(state.ignored, 0);
+        prop_assert_eq!(results(&state), results(&plain(&header)));
+    }
+}

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::checkpoint::{CheckpointError, Overrides, Pair};
-use crate::dataset::{DEFAULT_TEMPLATE, Dataset, DatasetError, PixelCache, Preprocess, read_classes};
+use crate::dataset::{
+    DEFAULT_TEMPLATE, Dataset, DatasetError, PixelCache, Preprocess, read_classes,
+};
 use crate::sweep::event::{DatasetInfo, Header, SCHEMA};
 use crate::sweep::ids::{Alpha, DatasetId};
 use crate::sweep::plan::LARGEST_ROUND;
@@ -91,7 +93,8 @@ pub enum InputsError {
 
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 8;
-    let mut text = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    let mut text =
+        names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }
@@ -152,8 +155,7 @@ impl Inputs {
             activation: spec.checkpoints.activation,
             logit_scale: spec.checkpoints.logit_scale,
         };
-        let pair =
-            Pair::open(&spec.checkpoints.zeroshot, &spec.checkpoints.finetuned, &overrides)?;
+        let pair = Pair::open(&spec.checkpoints.zeroshot, &spec.checkpoints.finetuned, &overrides)?;
         let mut notices = pair.notices.clone();
         let opened = spec
             .datasets
@@ -175,7 +177,7 @@ impl Inputs {
                 Ok(LoadedDataset { dataset, order, head_rows })
             })
             .collect::<Result<Vec<_>, InputsError>>()?;
-        let preprocess = Preprocess::new(pair.architecture.image.size);
+        let preprocess = Preprocess::clip(pair.architecture.image.size);
         let cache = Arc::new(PixelCache::new(preprocess, pixel_budget(&pair, &datasets)));
         let head = named.map(|named| named.classes);
         Ok(Self { spec, pair, datasets, head, cache, notices })
@@ -304,15 +306,14 @@ fn stored_head(
     datasets: &[Dataset],
 ) -> Result<Option<NamedHead>, InputsError> {
     let Some(info) = &pair.head else { return Ok(None) };
-    let path = if info.at_finetuned { pair.finetuned.path() } else { pair.zeroshot.path() };
+    let path = if info.finetuned { pair.finetuned.path() } else { pair.zeroshot.path() };
     let first_id = std::iter::zip(&spec.datasets, datasets)
         .find(|(asked, _)| asked.role == Role::Id)
         .map(|(_, dataset)| dataset);
     let (names, from) = match (&spec.checkpoints.head_classes, first_id) {
-        (Some(file), _) => (
-            read_classes(file).map_err(InputsError::HeadClasses)?,
-            file.display().to_string(),
-        ),
+        (Some(file), _) => {
+            (read_classes(file).map_err(InputsError::HeadClasses)?, file.display().to_string())
+        }
         (None, Some(dataset)) => {
             (dataset.classes().to_vec(), format!("the first id dataset, `{}`,", dataset.name()))
         }

@@ -13,6 +13,9 @@ use crate::sweep::ids::DatasetId;
 /// Which image: dataset and index.
 type Key = (DatasetId, usize);
 
+/// Pixels, or why there are none.
+type Decoded = Result<Arc<[u8]>, String>;
+
 /// What is known about one image.
 enum Slot {
     /// A thread is decoding it.
@@ -88,7 +91,7 @@ impl PixelCache {
         dataset: &Dataset,
         images: &[usize],
     ) -> Result<Vec<Arc<[u8]>>, DatasetError> {
-        let mut found: HashMap<usize, Result<Arc<[u8]>, String>> = HashMap::new();
+        let mut found: HashMap<usize, Decoded> = HashMap::new();
         loop {
             let mut mine = Vec::new();
             let mut state = self.lock();
@@ -170,21 +173,21 @@ impl PixelCache {
         id: DatasetId,
         dataset: &Dataset,
         images: Vec<usize>,
-    ) -> Vec<(usize, Result<Arc<[u8]>, String>)> {
+    ) -> Vec<(usize, Decoded)> {
         let decoded: Vec<_> =
             images.into_par_iter().map(|image| (image, self.decode_one(dataset, image))).collect();
         self.store(id, decoded.clone());
         decoded
     }
 
-    fn decode_one(&self, dataset: &Dataset, image: usize) -> Result<Arc<[u8]>, String> {
+    fn decode_one(&self, dataset: &Dataset, image: usize) -> Decoded {
         let bytes = dataset.bytes(image).map_err(|error| error.to_string())?;
         let pixels = self.preprocess.decode(&bytes).map_err(|error| error.to_string())?;
         Ok(pixels.into())
     }
 
     /// Keeps what was decoded, forgets the oldest, wakes who waits.
-    fn store(&self, id: DatasetId, decoded: Vec<(usize, Result<Arc<[u8]>, String>)>) {
+    fn store(&self, id: DatasetId, decoded: Vec<(usize, Decoded)>) {
         let mut state = self.lock();
         for (image, got) in decoded {
             let slot = match got {

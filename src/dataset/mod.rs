@@ -17,6 +17,7 @@ mod layout;
 pub mod order;
 mod prompts;
 mod shards;
+mod tokenizer;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -31,6 +32,8 @@ pub use decode::{DecodeError, Preprocess};
 pub use error::DatasetError;
 pub use layout::Layout;
 pub use prompts::{DEFAULT_TEMPLATE, prompts, read_classes, read_templates};
+
+pub use tokenizer::Tokenizer;
 
 use crate::sweep::spec::DatasetSpec;
 

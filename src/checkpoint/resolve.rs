@@ -43,7 +43,7 @@ pub(super) fn resolve(
         Some(text) => {
             let (heads, source) = match config {
                 Some(config) => (config.text.heads, source.clone()),
-                None => text_heads(files, text.width, text.layers, notices)?,
+                None => text_heads(files, dims, (text.width, text.layers), notices)?,
             };
             let tower = TextTower {
                 context: text.context,
@@ -252,6 +252,7 @@ fn image_heads(
 ) -> Result<(usize, Source), CheckpointError> {
     let image = &dims.image;
     if let Some((heads, name)) = known::image_heads(image.width, image.layers, image.mlp_width) {
+        let name = known::by_dims(dims).map_or(name, |known| known.name);
         return Ok((heads, Source::Known(name.into())));
     }
     by_rule(files, "image", image.width, notices)
@@ -259,12 +260,15 @@ fn image_heads(
 
 fn text_heads(
     files: &[&Checkpoint],
-    width: usize,
-    layers: usize,
+    dims: &Dims,
+    (width, layers): (usize, usize),
     notices: &mut Vec<String>,
 ) -> Result<(usize, Source), CheckpointError> {
     match known::text_heads(width, layers) {
-        Some((heads, name)) => Ok((heads, Source::Known(name.into()))),
+        Some((heads, name)) => {
+            let name = known::by_dims(dims).map_or(name, |known| known.name);
+            Ok((heads, Source::Known(name.into())))
+        }
         None => by_rule(files, "text", width, notices),
     }
 }

@@ -152,6 +152,8 @@ fn every_plain_vit_of_open_clip_is_known() {
         assert_eq!(a.name.as_deref(), Some(model.name.trim_end_matches("-quickgelu")));
         assert_eq!((a.image.heads, a.text.as_ref().unwrap().heads), (model.heads, text_heads));
         assert_eq!(a.image.size, size);
+        let known = Source::Known(model.name.trim_end_matches("-quickgelu").into());
+        assert_eq!(a.sources.heads, known);
         let expected = if model.quick_gelu { Activation::QuickGelu } else { Activation::Gelu };
         assert_eq!(a.activation, expected);
         assert!(a.takes_clip_tokens());

@@ -25,7 +25,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-pub use follow::{Follower, watch};
+pub use follow::watch;
 pub use host::{Host, list};
 
 use crate::app::setup::{self, Demo, Job, Starting};
@@ -255,7 +255,7 @@ impl Loop {
             Begin::Watch(dir) => {
                 self.model.setup.starting = named(dir.display().to_string());
                 let waker = Arc::clone(&self.waker);
-                let open = move || watch(&dir, waker);
+                let open = move || watch(&dir, waker).map_err(|error| error.to_string());
                 host::aside(&self.tell, "watch", open, |result| Incoming::Session(0, result));
             }
         }

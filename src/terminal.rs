@@ -8,6 +8,7 @@
 
 mod frames;
 mod input;
+mod paint;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};

@@ -190,7 +190,7 @@ fn every_size_holds() {
             model.look.charset = charset;
             press(&mut model, keys);
             for width in 0..=60 {
-                for height in 0..=30 {
+                for height in (0..=30).filter(|height| width % 5 == 0 || height % 5 == 0) {
                     picture(&mut model, width, height);
                 }
             }

@@ -87,7 +87,8 @@ impl<W: Write> Backend for Frames<W> {
             return Ok(());
         }
         self.moved = true;
-        self.inner().draw(content)
+        super::paint::cells(content, self.size.width, &mut self.out.frame);
+        Ok(())
     }
 
     fn hide_cursor(&mut self) -> io::Result<()> {

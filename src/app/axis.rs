@@ -80,9 +80,12 @@ pub fn fit(values: impl Iterator<Item = f64>, least: f64, limits: Range) -> Opti
 }
 
 /// One range that follows data with some inertia: it widens at once, in
-/// steps, and narrows only when the data need less than half of it.
+/// steps, and narrows only when the data need less than three quarters of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Slow(Option<Range>);
+
+/// Share of the range under which data narrow it.
+const NARROW: f64 = 0.75;
 
 impl Slow {
     /// The range now; `None` before data.
@@ -91,16 +94,21 @@ impl Slow {
         self.0
     }
 
+    /// Moves to exactly `need`: for data that will not change any more.
+    pub fn settle(&mut self, need: Option<Range>) {
+        self.0 = need.or(self.0);
+    }
+
     /// Moves, if it must, so that `need` fits.
     pub fn follow(&mut self, need: Option<Range>) {
         let Some(need) = need else { return };
         self.0 = Some(match self.0 {
             Some(now) if now.lo <= need.lo && now.hi >= need.hi => {
-                if need.span() < 0.5 * now.span() { need } else { now }
+                if need.span() < NARROW * now.span() { need } else { now }
             }
             Some(now) => {
                 let both = Range { lo: now.lo.min(need.lo), hi: now.hi.max(need.hi) };
-                if need.span() < 0.5 * both.span() { need } else { both }
+                if need.span() < NARROW * both.span() { need } else { both }
             }
             None => need,
         });

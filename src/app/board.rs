@@ -3,9 +3,9 @@
 
 use crate::sweep::ids::{AlphaId, DatasetId};
 use crate::sweep::spec::Role;
+use crate::sweep::state::SweepState;
 
 use super::live::{Metric, Shown, Target};
-use super::run::SweepState;
 
 /// A number and its 95 % interval, all in the same unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -242,7 +242,7 @@ fn dataset(run: &SweepState, id: DatasetId, alphas: &[f64]) -> Option<Curve> {
     let info = run.header()?.datasets.get(id.index())?;
     let mut points = Vec::with_capacity(alphas.len());
     for i in 0..alphas.len() {
-        let cell = run.cell(id, AlphaId(i))?;
+        let cell = run.dense(id, AlphaId(i))?;
         points.push(Point {
             done: cell.done,
             total: cell.total,
@@ -254,7 +254,7 @@ fn dataset(run: &SweepState, id: DatasetId, alphas: &[f64]) -> Option<Curve> {
         });
     }
     let failed = points.iter().filter(|point| point.failed.is_some()).count();
-    let skipped = run.skipped.get(id.index()).copied().unwrap_or(false);
+    let skipped = run.is_skipped(id);
     let mut curve = Curve {
         target: Target::Dataset(id),
         name: info.name.clone(),

@@ -19,7 +19,6 @@ pub mod live;
 pub mod look;
 pub mod message;
 pub mod model;
-pub mod run;
 pub mod setup;
 pub mod summary;
 pub mod update;

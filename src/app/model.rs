@@ -8,8 +8,8 @@ use super::axis::Axis;
 use super::board::Board;
 use super::live::Live;
 use super::look::Look;
-use super::run::SweepState;
 use super::setup;
+use crate::sweep::state::SweepState;
 
 /// Lines the log pane keeps.
 pub const LOG_LINES: usize = 500;

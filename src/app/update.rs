@@ -1,10 +1,11 @@
 //! One message in, effects out.
 
 use crate::sweep::command::Command;
-use crate::sweep::event::{Event, Level};
+use crate::sweep::event::{Event, Header, Level};
 use crate::sweep::ids::{AlphaId, DatasetId};
+use crate::sweep::state::SweepState;
 
-use super::axis::{self, NATS, PERCENT};
+use super::axis::{self, Axis, NATS, PERCENT};
 use super::key::Key;
 use super::keymap::{self, Action, Context};
 use super::live::{Live, Question, Target, ZOOM_STEPS};
@@ -46,18 +47,14 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
 // ---------------------------------------------------------------- events
 
 fn on_event(model: &mut Model, event: &Event) {
+    if let Event::Header(header) = event {
+        begin(model, header);
+    }
     model.run.apply(event);
     model.stale = true;
     let requested = &mut model.live.requested;
     match event {
-        Event::Header(_) => {
-            model.screen = Screen::Live;
-            model.live = Live::default();
-            model.axis = Default::default();
-            model.ended = None;
-            model.progress = None;
-        }
-        Event::Measured(_) => follow(model),
+        Event::Measured(_) => follow(model, false),
         Event::CellFailed { cell, message, .. } => {
             let name = dataset_name(model, cell.dataset);
             let alpha = model.run.header().and_then(|h| h.alphas.get(cell.alpha.index()).copied());
@@ -87,9 +84,26 @@ fn on_event(model: &mut Model, event: &Event) {
             let stop = requested.stop;
             model.live.requested = Default::default();
             model.live.requested.stop = stop;
+            follow(model, true);
         }
         _ => {}
     }
+}
+
+/// A new run takes the screen. The header of the run that is on it already
+/// (every shard's journal begins with one) changes nothing.
+fn begin(model: &mut Model, header: &Header) {
+    let over = model.ended.is_some() || model.run.outcome.is_some();
+    match model.run.header() {
+        Some(known) if known == header || !over => return,
+        _ => {}
+    }
+    model.screen = Screen::Live;
+    model.run = SweepState::default();
+    model.live = Live::default();
+    model.axis = Axis::default();
+    model.ended = None;
+    model.progress = None;
 }
 
 fn dataset_name(model: &Model, id: DatasetId) -> String {
@@ -101,20 +115,21 @@ fn dataset_name(model: &Model, id: DatasetId) -> String {
 
 /// Lets the axes follow the data. Per event, not per frame, so that a replay
 /// ends with the same axes.
-fn follow(model: &mut Model) {
+fn follow(model: &mut Model, last: bool) {
     let Some(header) = model.run.header() else { return };
     let run = &model.run;
     let (sets, grid) = (header.datasets.len(), header.alphas.len());
     let cells = || {
         (0..sets)
             .flat_map(move |d| (0..grid).map(move |a| (DatasetId(d), AlphaId(a))))
-            .filter_map(|(dataset, alpha)| run.cell(dataset, alpha).filter(|cell| cell.done > 0))
+            .filter_map(|(dataset, alpha)| run.dense(dataset, alpha).filter(|cell| cell.done > 0))
     };
     let top1 = cells().map(|cell| 100.0 * cell.correct as f64 / cell.done as f64);
     let loss = cells().map(|cell| cell.loss_sum / cell.done as f64);
     let (top1, loss) = (axis::fit(top1, 5.0, PERCENT), axis::fit(loss, 0.1, NATS));
-    model.axis.accuracy.follow(top1);
-    model.axis.loss.follow(loss);
+    for (axis, need) in [(&mut model.axis.accuracy, top1), (&mut model.axis.loss, loss)] {
+        if last { axis.settle(need) } else { axis.follow(need) }
+    }
 }
 
 // ------------------------------------------------------------------ keys
@@ -307,7 +322,7 @@ fn skip(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     let Some(dataset) = focused_dataset(model) else { return Vec::new() };
-    let now = model.run.skipped.get(dataset.index()).copied().unwrap_or(false);
+    let now = model.run.is_skipped(dataset);
     let wanted = !model.live.requested.skip_of(dataset).unwrap_or(now);
     if wanted {
         model.live.question = Some(Question::Skip(dataset));
@@ -355,7 +370,7 @@ fn yes(model: &mut Model) -> Vec<Effect> {
             vec![Effect::Command(Command::Stop)]
         }
         Some(Question::Skip(dataset)) => {
-            let now = model.run.skipped.get(dataset.index()).copied().unwrap_or(false);
+            let now = model.run.is_skipped(dataset);
             model.live.requested.skip.retain(|(it, _)| *it != dataset);
             if !now {
                 model.live.requested.skip.push((dataset, true));

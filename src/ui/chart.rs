@@ -9,9 +9,11 @@
 //!      zero-shot NAME     fine-tuned NAME
 //! ```
 
+mod pieces;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Modifier, Style};
 use ratatui::widgets::Widget;
 
 use crate::app::axis::{self, Range};
@@ -20,6 +22,7 @@ use crate::app::format;
 use super::paint;
 use super::raster::Raster;
 use super::theme::{Ink, Theme};
+use pieces::{ground, spread, stroke};
 
 /// One point of a curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,9 +123,9 @@ impl Chart<'_> {
 
     fn row(&self, plot: Rect, value: f64) -> Option<u16> {
         let place = self.y.place(value);
-        (0.0..=1.0).contains(&place).then(|| {
-            let last = f64::from(plot.height.saturating_sub(1));
-            plot.y + ((1.0 - place) * last).round() as u16
+        (-1e-9..=1.0 + 1e-9).contains(&place).then(|| {
+            let row = ((1.0 - place) * f64::from(plot.height)).max(0.0) as u16;
+            plot.y + row.min(plot.height.saturating_sub(1))
         })
     }
 
@@ -263,8 +266,10 @@ impl Chart<'_> {
         let plot = frame.plot;
         let (width, height) = (usize::from(plot.width), usize::from(plot.height));
         let mut cells = vec![[Vec::new(), Vec::new()]; width * height];
-        for series in self.series.iter().filter(|series| !series.muted) {
-            let strength = if series.heavy { 0.26 } else { 0.13 };
+        // Shade signs cannot lie over each other: only the emphasised band then.
+        let drawn = |series: &&Series| !series.muted && (series.heavy || self.theme.tints());
+        for series in self.series.iter().filter(drawn) {
+            let strength = if series.heavy { 0.22 } else { 0.08 };
             for column in 0..width {
                 let Some((lo, hi)) = self.band_at(series, frame, column) else { continue };
                 for half in 0..2 * height {
@@ -304,8 +309,12 @@ impl Chart<'_> {
         if across == 0 || down == 0 {
             return raster;
         }
-        let x = |alpha: f64| frame.place(alpha) * (across - 1) as f64;
-        let y = |value: f64| (1.0 - self.y.place(value)) * (down - 1) as f64;
+        // The same rounding as `Frame::column` and `row`, so that markers stand
+        // on their curves.
+        let wide = across / usize::from(frame.plot.width).max(1);
+        let cells = f64::from(frame.plot.width.saturating_sub(1));
+        let x = |alpha: f64| (frame.place(alpha) * cells * wide as f64 + wide as f64 / 2.0).floor();
+        let y = |value: f64| (1.0 - self.y.place(value)) * down as f64;
         for (owner, series) in self.series.iter().enumerate() {
             let mut before: Option<(usize, f64, f64)> = None;
             for (i, dot) in series.dots.iter().enumerate() {
@@ -320,7 +329,7 @@ impl Chart<'_> {
                     let dotted = i > j + 1;
                     stroke(&mut raster, (qx, qy), (px, py), owner, series.heavy, dotted);
                 } else {
-                    raster.dot(px.round() as isize, py.round() as isize, owner);
+                    raster.dot(px as isize, (py as isize).min(down as isize - 1), owner);
                 }
                 before = Some((i, px, py));
             }
@@ -449,98 +458,5 @@ impl Widget for &Chart<'_> {
         self.curves(&frame, buffer);
         self.markers(&frame, buffer);
         self.labels(&frame, buffer);
-    }
-}
-
-/// The cell's ground under a sign, or half blocks where the band's edge cuts
-/// the cell.
-fn ground(
-    cell: &mut ratatui::buffer::Cell,
-    upper: Option<Color>,
-    lower: Option<Color>,
-    busy: bool,
-    drawn: (bool, bool),
-) {
-    match (upper, lower) {
-        (None, None) => {}
-        (Some(a), Some(b)) if a == b => {
-            cell.set_bg(a);
-        }
-        (upper, lower) if busy => {
-            // A sign has one ground: that of the half it stands in.
-            let pick = if drawn.1 && !drawn.0 { lower.or(upper) } else { upper.or(lower) };
-            let both = upper.is_some() && lower.is_some();
-            let inside = (drawn.0 && upper.is_some()) || (drawn.1 && lower.is_some());
-            if let Some(color) = pick.filter(|_| both || inside) {
-                cell.set_bg(color);
-            }
-        }
-        (Some(a), None) => {
-            cell.set_symbol("▀").set_fg(a);
-        }
-        (None, Some(b)) => {
-            cell.set_symbol("▄").set_fg(b);
-        }
-        (Some(a), Some(b)) => {
-            cell.set_symbol("▀").set_fg(a).set_bg(b);
-        }
-    }
-}
-
-/// A straight line of dots; every dot column keeps its lowest and highest.
-fn stroke(
-    raster: &mut Raster,
-    from: (f64, f64),
-    to: (f64, f64),
-    owner: usize,
-    heavy: bool,
-    dotted: bool,
-) {
-    let (_, down) = raster.size();
-    let (first, last) = (from.0.round() as isize, to.0.round() as isize);
-    let limit = down as f64;
-    let at = |x: f64| {
-        let t = if to.0 > from.0 { ((x - from.0) / (to.0 - from.0)).clamp(0.0, 1.0) } else { 1.0 };
-        (from.1 + t * (to.1 - from.1)).clamp(-2.0, limit + 2.0)
-    };
-    for x in first..=last {
-        if dotted && (x - first) % 4 >= 2 {
-            continue;
-        }
-        let (a, b) = (at(x as f64 - 0.5), at(x as f64 + 0.5));
-        let (a, b) = (a.min(b).round() as isize, a.max(b).round() as isize);
-        let thick = isize::from(heavy);
-        for y in a..=b.max(a + thick) {
-            raster.dot(x, y, owner);
-        }
-    }
-}
-
-/// Moves sorted places apart to whole rows, at least one row each, all within
-/// `height`.
-fn spread(wanted: &[f64], height: u16) -> Vec<u16> {
-    let mut rows: Vec<i32> = Vec::with_capacity(wanted.len());
-    for place in wanted {
-        let row = place.round() as i32;
-        rows.push(rows.last().map_or(row, |before| row.max(before + 1)));
-    }
-    let mut limit = i32::from(height);
-    for row in rows.iter_mut().rev() {
-        *row = (*row).min(limit - 1);
-        limit = *row;
-    }
-    rows.into_iter().map(|row| u16::try_from(row.max(0)).unwrap_or(0)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_move_apart_and_stay_inside() {
-        assert_eq!(spread(&[1.0, 1.2, 1.3], 10), vec![1, 2, 3]);
-        assert_eq!(spread(&[9.0, 9.0, 9.0], 10), vec![7, 8, 9]);
-        assert_eq!(spread(&[0.0, 0.0, 9.0], 3), vec![0, 1, 2]);
-        assert!(spread(&[], 3).is_empty());
     }
 }

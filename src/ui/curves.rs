@@ -62,7 +62,7 @@ pub fn spark(theme: &Theme, values: &[Option<f64>], columns: usize) -> String {
             }
             let mean = some.iter().sum::<f64>() / some.len() as f64;
             let place = if hi > lo { (mean - lo) / (hi - lo) } else { 0.5 };
-            theme.glyphs.spark[((place * 7.0).round() as usize).min(7)]
+            theme.glyphs.spark[((place * 6.0).round() as usize).min(6)]
         })
         .collect()
 }
@@ -86,22 +86,33 @@ fn role(curve: &Curve) -> &'static str {
 }
 
 /// What a person must know about this row beyond numbers.
-fn remark(model: &Model, theme: &Theme, curve: &Curve) -> Option<(String, Ink)> {
+struct Remark {
+    /// At most eight columns.
+    short: String,
+    long: String,
+    ink: Ink,
+}
+
+fn remark(model: &Model, theme: &Theme, curve: &Curve) -> Option<Remark> {
     let glyphs = theme.glyphs;
     let Target::Dataset(id) = curve.target else { return None };
-    match (model.live.requested.skip_of(id), curve.state) {
-        (Some(true), _) => return Some((format!("{} skip asked", glyphs.skipped), Ink::Warn)),
-        (Some(false), _) => return Some((format!("{} return asked", glyphs.skipped), Ink::Warn)),
-        (None, State::Skipped) => return Some((format!("{} skipped", glyphs.skipped), Ink::Warn)),
-        (None, State::Failed(n)) => return Some((format!("{} {n} failed", glyphs.fail), Ink::Bad)),
-        _ => {}
-    }
-    match model.live.requested.first {
-        Some(Some(asked)) if asked == id => {
-            Some((format!("{} first asked", glyphs.first), Ink::Warn))
+    let remark =
+        |short: String, long: &str, ink| Some(Remark { short, long: long.to_string(), ink });
+    let (skip, first) = (glyphs.skipped, glyphs.first);
+    let requested = &model.live.requested;
+    match (requested.skip_of(id), curve.state, requested.first) {
+        (Some(true), ..) => remark(format!("{skip} asked"), "skip asked", Ink::Warn),
+        (Some(false), ..) => remark(format!("{skip} asked"), "return asked", Ink::Warn),
+        (None, State::Skipped, _) => remark("skipped".to_string(), "skipped", Ink::Warn),
+        (None, State::Failed(n), _) => {
+            let text = format!("{n} failed");
+            remark(text.clone(), &format!("{} {text}", glyphs.fail), Ink::Bad)
         }
-        None if model.run.focus == Some(id) => {
-            Some((format!("{} first", glyphs.first), Ink::Accent))
+        (.., Some(Some(asked))) if asked == id => {
+            remark(format!("{first} asked"), "first asked", Ink::Warn)
+        }
+        (.., None) if model.run.focus == Some(id) => {
+            remark(format!("{first} first"), "measured first", Ink::Accent)
         }
         _ => None,
     }
@@ -142,24 +153,29 @@ fn columns(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<
     let grid = model.board.alphas.len();
     let at = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
     let at = at.map_or_else(String::new, |alpha| format!("at α {}", format::alpha(alpha)));
+    let ends = model.board.alphas.first().zip(model.board.alphas.last());
+    let path = ends.map_or_else(String::new, |(first, last)| {
+        format!("α {}→{}", format::alpha(*first), format::alpha(*last))
+    });
     let what = match model.live.metric {
         Metric::Accuracy => "top-1, %",
         Metric::Loss => "loss, nats",
     };
     let here = if theme.spell("±").len() > 2 { 12 } else { 10 };
-    let wide = if theme.spell("α").len() > 2 { 14 } else { 11 };
+    let alphas = model.board.alphas.iter().map(|alpha| format::alpha(*alpha).len());
+    let wide = 8 + alphas.max().unwrap_or(1).min(5);
     let mut all = vec![
         column("", 3, 0, false),
         column(what, longest.unwrap_or(0).clamp(8, 20), 0, false),
         column("", 3, 6, false),
-        column(if grid >= 7 { "α 0 to 1" } else { "" }, grid.clamp(3, 21), 3, false),
+        column(if grid >= 10 { &path } else { "" }, grid.clamp(3, 21), 3, false),
         column("range", 9, 7, true),
         column(&at, here.max(paint::width(&theme.spell(&at))), 1, true),
-        column("best at", wide, 4, true),
+        column("best at α", wide, 4, true),
         column("gain", 6, 2, true),
         column("loss", 6, 9, true),
         column("top-5", 6, 10, true),
-        column("images", 13, 8, true),
+        column("images", 11, 8, true),
         column("", 8, 5, true),
         column("", 14, 11, false),
     ];
@@ -200,7 +216,7 @@ fn cells(model: &Model, theme: &Theme, curve: &Curve, width: usize) -> Vec<(Stri
     };
     let best = curve.best.and_then(|i| curve.points.get(i).zip(model.board.alphas.get(i)));
     let best = best.and_then(|(point, alpha)| {
-        point.top1.map(|it| format!("{:.1} α {}", it.value, format::alpha(*alpha)))
+        point.top1.map(|it| format!("{:.1} at {}", it.value, format::alpha(*alpha)))
     });
     let gain = curve.gain.map(format::signed);
     let gain_ink = match curve.gain {
@@ -213,10 +229,9 @@ fn cells(model: &Model, theme: &Theme, curve: &Curve, width: usize) -> Vec<(Stri
     let (done, total) = images(curve);
     let counted = if done < total { format!("{done}/{total}") } else { format!("{total}") };
     let note = remark(model, theme, curve);
-    let short = |text: &str| text.split(' ').take(2).collect::<Vec<_>>().join(" ");
     // Where the remark has no column of its own it takes the progress'.
     let state = match &note {
-        Some((text, ink)) if width < 118 => (paint::cut(theme, &short(text), 9), *ink),
+        Some(it) if width < 118 => (it.short.clone(), it.ink),
         _ => (progress, progress_ink),
     };
     vec![
@@ -238,7 +253,7 @@ fn cells(model: &Model, theme: &Theme, curve: &Curve, width: usize) -> Vec<(Stri
         (point.and_then(|it| it.top5).map_or_else(absent, format::percent), theme.dim()),
         (counted, theme.dim()),
         (state.0, theme.ink(state.1)),
-        note.map_or_else(|| (String::new(), theme.dim()), |(text, ink)| (text, theme.ink(ink))),
+        note.map_or_else(|| (String::new(), theme.dim()), |it| (it.long, theme.ink(it.ink))),
     ]
 }
 
@@ -356,7 +371,8 @@ pub fn card(model: &Model, theme: &Theme, curve: &Curve, columns: usize) -> Vec<
 
     // marker, name, role … value at the cursor, progress or remark
     let name = paint::left(theme, &curve.name, 18);
-    let (state, state_ink) = remark(model, theme, curve).unwrap_or_else(|| progress(theme, curve));
+    let (state, state_ink) =
+        remark(model, theme, curve).map_or_else(|| progress(theme, curve), |it| (it.long, it.ink));
     let here = point.map_or_else(String::new, |it| value(theme, it, metric));
     let mut first = vec![
         Span::styled(
@@ -461,8 +477,8 @@ mod tests {
     fn sparklines_tell_missing_from_low() {
         let theme = Theme::of(Look::default());
         let values = [Some(0.0), None, Some(3.5), Some(7.0)];
-        assert_eq!(spark(&theme, &values, 21), "▁·▅█");
-        assert_eq!(spark(&theme, &[Some(3.0), Some(3.0)], 21), "▅▅");
+        assert_eq!(spark(&theme, &values, 21), "▁·▄▇");
+        assert_eq!(spark(&theme, &[Some(3.0), Some(3.0)], 21), "▄▄");
         assert_eq!(spark(&theme, &[None, None], 21), "··");
         assert_eq!(spark(&theme, &[], 21), "");
         let ascii = Theme::of(Look { charset: Charset::Ascii, ..Look::default() });

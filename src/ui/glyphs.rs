@@ -11,8 +11,9 @@ pub struct Glyphs {
     pub markers: [&'static str; 8],
     /// The OOD mean's point.
     pub mean: &'static str,
-    /// Heights of a sparkline, low to high.
-    pub spark: [&'static str; 8],
+    /// Heights of a sparkline, low to high. The full block is left out, so that
+    /// rows under each other stay apart.
+    pub spark: [&'static str; 7],
     /// A sparkline's missing value.
     pub absent: &'static str,
     /// Done part of a progress bar.
@@ -70,7 +71,7 @@ pub struct Glyphs {
 const UNICODE: Glyphs = Glyphs {
     markers: ["●", "■", "▲", "◆", "▼", "○", "□", "△"],
     mean: "◉",
-    spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+    spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇"],
     absent: "·",
     bar_done: "━",
     bar_left: "─",
@@ -102,7 +103,7 @@ const UNICODE: Glyphs = Glyphs {
 const ASCII: Glyphs = Glyphs {
     markers: ["o", "x", "^", "#", "v", "+", "%", "&"],
     mean: "@",
-    spark: ["_", ".", ":", "-", "=", "+", "*", "#"],
+    spark: ["_", ".", ":", "-", "=", "*", "#"],
     absent: " ",
     bar_done: "#",
     bar_left: "-",
@@ -111,8 +112,8 @@ const ASCII: Glyphs = Glyphs {
     tick: "+",
     corner: "+",
     tick_x: "+",
-    grid: ".",
-    cursor: ":",
+    grid: " ",
+    cursor: "|",
     focus: ">",
     here: "^",
     dot: "-",

@@ -52,13 +52,15 @@ pub struct Layout {
 /// Places the parts for the screen's size and what is open.
 #[must_use]
 pub fn layout(model: &Model, area: Rect) -> Layout {
+    let small = area.width < 60 || area.height < 16;
+    let area = if small { area } else { paint::inset(area, 1) };
     let (rest, foot) = paint::bottom(area, u16::from(area.height >= 6));
     let mut it = Layout { foot, ..Layout::default() };
-    if area.width < 60 || area.height < 16 {
+    if small {
         it.numbers = rest;
         return it;
     }
-    let big = area.width >= 140 && area.height >= 40;
+    let big = area.width >= 138 && area.height >= 40;
     let head = 3 + u16::from(model.board.label.is_some());
     let (head, rest) = paint::top(rest, head);
     it.head = head;
@@ -74,12 +76,22 @@ pub fn layout(model: &Model, area: Rect) -> Layout {
 }
 
 fn place_big(model: &Model, area: Rect, it: &mut Layout) {
-    let (left, cards) = paint::side(area, (area.width / 3).clamp(58, 72));
+    let (left, right) = paint::side(area, (area.width / 3).clamp(58, 72));
     let (left, _) = paint::side(left, 3);
-    it.cards = cards;
-    let (left, log) = paint::bottom(left, if model.live.log { 12 } else { 5 });
-    it.log = log;
-    let (left, _) = paint::bottom(left, 1);
+    // The log lies under the cards where they leave room, else under the chart.
+    let cards = 4 * (curves::rows_wanted(model) - 1);
+    let open = if model.live.log { 12 } else { 5 };
+    let left = if right.height >= cards + 5 && !(model.live.log && right.height < cards + 12) {
+        let (cards, log) = paint::top(right, cards + 1);
+        (it.cards, it.log) = (cards, log);
+        left
+    } else {
+        it.cards = right;
+        let (left, log) = paint::bottom(left, open);
+        it.log = log;
+        let (left, _) = paint::bottom(left, 1);
+        left
+    };
     let main = if model.live.table {
         left
     } else {

@@ -61,7 +61,7 @@ fn matrix(model: &Model, theme: &Theme, width: usize, shown: std::ops::Range<usi
     let metric = model.live.metric;
     let all: Vec<&Curve> = model.board.targets().collect();
     let wide = match metric {
-        Metric::Accuracy => paint::width(&theme.spell("100.0 ±10.0")) + 1,
+        Metric::Accuracy => paint::width(&theme.spell("*100.0 ±10.0")),
         Metric::Loss => 8,
     };
     let room = width.saturating_sub(7);
@@ -95,6 +95,7 @@ fn matrix(model: &Model, theme: &Theme, width: usize, shown: std::ops::Range<usi
             let point = curve.points.get(i);
             let best = curve.best == Some(i);
             let text = point.map_or_else(String::new, |point| exact(theme, point, metric, tight));
+            let text = if best { format!("{}{text}", theme.glyphs.best) } else { text };
             let partial = point.is_some_and(|point| point.done < point.total);
             let style = if best {
                 theme.strong()
@@ -103,11 +104,7 @@ fn matrix(model: &Model, theme: &Theme, width: usize, shown: std::ops::Range<usi
             } else {
                 theme.text()
             };
-            let sign = if best { theme.glyphs.best } else { " " };
-            [
-                Span::styled(sign, theme.strong()),
-                Span::styled(paint::right(theme, &text, cell), style),
-            ]
+            [Span::raw(" "), Span::styled(paint::right(theme, &text, cell), style)]
         });
         lines.push((Vec::new(), cells.collect()));
     }

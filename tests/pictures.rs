@@ -1,0 +1,119 @@
+//! Not a check: writes screens as terminal bytes, to be looked at.
+//! `SCREENS_OUT=dir cargo test --test pictures -- --ignored`
+
+#![cfg(feature = "tui")]
+#![allow(dead_code)]
+
+mod script;
+
+use std::fmt::Write;
+
+use alphascope::app::live::Target;
+use alphascope::app::{Charset, Depth, Key, Look, Message, Model, Palette, update};
+use alphascope::sweep::ids::DatasetId;
+use alphascope::ui::{self, Theme};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::{Color, Modifier};
+use script::{Script, fold};
+
+fn ansi(model: &Model) -> String {
+    let (w, h) = model.size;
+    let theme = Theme::of(model.look);
+    let mut terminal = Terminal::new(TestBackend::new(w, h)).unwrap();
+    terminal.draw(|frame| ui::view(model, &theme, frame)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let mut out = String::from("\x1b[?25l\x1b[2J");
+    let color = |out: &mut String, color: Color, ground: bool| {
+        let base = if ground { 48 } else { 38 };
+        let named = |i: u8| if ground { i + 10 } else { i };
+        match color {
+            Color::Rgb(r, g, b) => write!(out, "\x1b[{base};2;{r};{g};{b}m"),
+            Color::Indexed(i) => write!(out, "\x1b[{base};5;{i}m"),
+            Color::Yellow => write!(out, "\x1b[{}m", named(33)),
+            Color::Green => write!(out, "\x1b[{}m", named(32)),
+            Color::Cyan => write!(out, "\x1b[{}m", named(36)),
+            Color::Magenta => write!(out, "\x1b[{}m", named(35)),
+            Color::Gray => write!(out, "\x1b[{}m", named(37)),
+            Color::DarkGray => write!(out, "\x1b[{}m", named(90)),
+            Color::LightCyan => write!(out, "\x1b[{}m", named(96)),
+            Color::LightMagenta => write!(out, "\x1b[{}m", named(95)),
+            Color::LightYellow => write!(out, "\x1b[{}m", named(93)),
+            Color::LightRed => write!(out, "\x1b[{}m", named(91)),
+            Color::LightBlue => write!(out, "\x1b[{}m", named(94)),
+            _ => Ok(()),
+        }
+        .unwrap();
+    };
+    for y in 0..h {
+        write!(out, "\x1b[{};1H", y + 1).unwrap();
+        for x in 0..w {
+            let cell = &buffer[(x, y)];
+            out.push_str("\x1b[0m");
+            color(&mut out, cell.fg, false);
+            color(&mut out, cell.bg, true);
+            for (modifier, code) in [
+                (Modifier::BOLD, 1),
+                (Modifier::DIM, 2),
+                (Modifier::UNDERLINED, 4),
+                (Modifier::REVERSED, 7),
+            ] {
+                if cell.modifier.contains(modifier) {
+                    write!(out, "\x1b[{code}m").unwrap();
+                }
+            }
+            out.push_str(cell.symbol());
+        }
+    }
+    out
+}
+
+#[test]
+#[ignore = "writes files to look at"]
+fn write_pictures() {
+    let Ok(dir) = std::env::var("SCREENS_OUT") else { return };
+    std::fs::create_dir_all(&dir).unwrap();
+    let good = Script::good();
+    let look = Look { depth: Depth::True, ..Look::default() };
+    let save = |name: &str, model: &Model| {
+        std::fs::write(format!("{dir}/{name}.ans"), ansi(model)).unwrap();
+    };
+    let mid = |look: Look, size: (u16, u16), percent: usize| {
+        let mut model = fold(&good.until(percent), look, size);
+        update(&mut model, Message::Progress(good.progress()));
+        model
+    };
+    for size in [(80, 24), (120, 40), (200, 60), (40, 12)] {
+        let name = format!("{}x{}", size.0, size.1);
+        save(&format!("mid-{name}"), &mid(look, size, 45));
+        save(&format!("early-{name}"), &mid(look, size, 12));
+        save(&format!("done-{name}"), &fold(&good.whole(), look, size));
+    }
+    let bad = Script::barrier();
+    save("bad-120x40", &fold(&bad.whole(), look, (120, 40)));
+    let light = Look { palette: Palette::Light, ..look };
+    save("light-120x40", &mid(light, (120, 40), 60));
+    save("indexed-120x40", &mid(Look { depth: Depth::Indexed, ..look }, (120, 40), 60));
+    save("sixteen-120x40", &mid(Look { depth: Depth::Sixteen, ..look }, (120, 40), 60));
+    let ascii = Look { depth: Depth::None, charset: Charset::Ascii, ..look };
+    save("ascii-80x24", &mid(ascii, (80, 24), 60));
+    let blocks = Look { charset: Charset::Blocks, ..look };
+    save("blocks-120x40", &mid(blocks, (120, 40), 60));
+    let mut model = mid(look, (120, 40), 60);
+    model.live.focus = Some(Target::Dataset(DatasetId(3)));
+    save("focus-120x40", &model);
+    model.live.alone = true;
+    model.live.cursor = Some(2);
+    save("alone-120x40", &model);
+    update(&mut model, Message::Key(Key::Char('v')));
+    save("alone-table-120x40", &model);
+    let mut model = mid(look, (120, 40), 60);
+    update(&mut model, Message::Key(Key::Char('v')));
+    save("table-120x40", &model);
+    let mut model = mid(look, (80, 24), 60);
+    update(&mut model, Message::Key(Key::Char('?')));
+    save("help-80x24", &model);
+    let mut model = mid(look, (80, 24), 60);
+    update(&mut model, Message::Key(Key::Char('q')));
+    save("stop-80x24", &model);
+}

@@ -1,0 +1,290 @@
+//! Whole screens: symbols and styles at four sizes, every size without a
+//! panic, plain characters where plain ones were asked for.
+
+#![cfg(feature = "tui")]
+
+mod script;
+
+use std::fmt::Write;
+
+use alphascope::app::live::Target;
+use alphascope::app::{Charset, Depth, Key, Look, Message, Model, Palette, update};
+use alphascope::sweep::event::{Event, Level, Outcome};
+use alphascope::sweep::ids::{DatasetId, RoundId};
+use alphascope::ui::{self, Theme};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier};
+use rstest::rstest;
+use script::{Script, fold};
+
+fn draw(model: &Model) -> Buffer {
+    let theme = Theme::of(model.look);
+    let mut terminal = Terminal::new(TestBackend::new(model.size.0, model.size.1)).unwrap();
+    terminal.draw(|frame| ui::view(model, &theme, frame)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn symbols(buffer: &Buffer) -> String {
+    let area = buffer.area;
+    let mut text = String::new();
+    for y in 0..area.height {
+        let row: String = (0..area.width).map(|x| buffer[(x, y)].symbol()).collect();
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Runs of equal style, row by row: `x-x fg/bg modifiers`.
+fn styles(buffer: &Buffer) -> String {
+    let name = |color: Color| match color {
+        Color::Reset => "-".to_string(),
+        Color::Rgb(r, g, b) => format!("{r:02x}{g:02x}{b:02x}"),
+        Color::Indexed(i) => format!("#{i}"),
+        other => format!("{other}"),
+    };
+    let area = buffer.area;
+    let mut text = String::new();
+    for y in 0..area.height {
+        let mut start = 0;
+        write!(text, "{y:>2}:").unwrap();
+        for x in 1..=area.width {
+            let cell = &buffer[(start, y)];
+            let same = x < area.width && {
+                let next = &buffer[(x, y)];
+                (next.fg, next.bg, next.modifier) == (cell.fg, cell.bg, cell.modifier)
+            };
+            if same {
+                continue;
+            }
+            write!(text, " {start}-{} {}/{}", x - 1, name(cell.fg), name(cell.bg)).unwrap();
+            for (modifier, sign) in [
+                (Modifier::BOLD, 'b'),
+                (Modifier::DIM, 'd'),
+                (Modifier::UNDERLINED, 'u'),
+                (Modifier::REVERSED, 'r'),
+            ] {
+                if cell.modifier.contains(modifier) {
+                    text.push(sign);
+                }
+            }
+            start = x;
+        }
+        text.push('\n');
+    }
+    text
+}
+
+const TRUE: Look = Look { palette: Palette::Dark, depth: Depth::True, charset: Charset::Braille };
+const SIZES: [(u16, u16); 4] = [(40, 12), (80, 24), (120, 40), (200, 60)];
+
+/// The situations a screen is looked at in.
+fn situation(name: &str, look: Look, size: (u16, u16)) -> Model {
+    let good = Script::good();
+    let mut model = match name {
+        "start" => fold(&[], look, size),
+        "opened" => fold(&good.opening(), look, size),
+        "success" => fold(&good.whole(), look, size),
+        "failure" => fold(&Script::barrier().whole(), look, size),
+        _ => fold(&good.until(60), look, size),
+    };
+    match name {
+        "mid" | "plain" | "blocks" | "sixteen" | "light" => {
+            update(&mut model, Message::Progress(good.progress()));
+        }
+        "paused" => {
+            update(&mut model, Message::Event(Box::new(Event::Paused)));
+            model.live.focus = Some(Target::Dataset(DatasetId(1)));
+            update(&mut model, Message::Key(Key::Char('s')));
+            update(&mut model, Message::Key(Key::Enter));
+        }
+        "failed" => {
+            let events = [
+                Event::CellFailed {
+                    cell: Script::cell(2, 4),
+                    round: RoundId(3),
+                    message: "evaluate openmoji at α 0.4: 3 logits are not finite".to_string(),
+                },
+                Event::Notice {
+                    level: Level::Warning,
+                    text: "12 near-ties: another batch size may flip them".to_string(),
+                },
+                Event::Finished { outcome: Outcome::Partial, seconds: 9.0 },
+            ];
+            for event in events {
+                update(&mut model, Message::Event(Box::new(event)));
+            }
+        }
+        "question" => {
+            update(&mut model, Message::Key(Key::Char('q')));
+        }
+        "help" => {
+            update(&mut model, Message::Key(Key::Char('?')));
+        }
+        "alone" => {
+            model.live.focus = Some(Target::Dataset(DatasetId(3)));
+            update(&mut model, Message::Key(Key::Enter));
+        }
+        "table" => {
+            update(&mut model, Message::Key(Key::Char('v')));
+        }
+        _ => {}
+    }
+    model.settle();
+    model
+}
+
+#[rstest]
+fn screens_look_as_they_did(
+    #[values(
+        "start", "opened", "mid", "success", "failure", "paused", "failed", "question", "help",
+        "alone", "table"
+    )]
+    name: &str,
+) {
+    for size in SIZES {
+        let buffer = draw(&situation(name, TRUE, size));
+        insta::assert_snapshot!(format!("{name}-{}x{}", size.0, size.1), symbols(&buffer));
+    }
+}
+
+#[rstest]
+#[case("mid", TRUE)]
+#[case("failure", TRUE)]
+#[case("paused", TRUE)]
+#[case("light", Look { palette: Palette::Light, ..TRUE })]
+#[case("indexed", Look { depth: Depth::Indexed, ..TRUE })]
+#[case("sixteen", Look { depth: Depth::Sixteen, ..TRUE })]
+fn styles_are_as_they_were(#[case] name: &str, #[case] look: Look) {
+    let buffer = draw(&situation(name, look, (80, 24)));
+    insta::assert_snapshot!(format!("{name}-80x24-styles"), styles(&buffer));
+}
+
+#[rstest]
+#[case("plain", Look { depth: Depth::None, charset: Charset::Ascii, ..TRUE })]
+#[case("blocks", Look { charset: Charset::Blocks, ..TRUE })]
+fn other_charsets_look_as_they_did(#[case] name: &str, #[case] look: Look) {
+    for size in SIZES {
+        let buffer = draw(&situation(name, look, size));
+        insta::assert_snapshot!(format!("{name}-{}x{}", size.0, size.1), symbols(&buffer));
+    }
+}
+
+const ALL: [&str; 12] = [
+    "start", "opened", "mid", "success", "failure", "paused", "failed", "question", "help",
+    "alone", "table", "plain",
+];
+
+#[test]
+fn ascii_is_ascii_and_no_colour_is_none() {
+    let look = Look { depth: Depth::None, charset: Charset::Ascii, ..TRUE };
+    for name in ALL {
+        for size in SIZES {
+            let buffer = draw(&situation(name, look, size));
+            let text = symbols(&buffer);
+            let odd = text.chars().find(|c| !c.is_ascii());
+            assert_eq!(odd, None, "{name} at {size:?}:\n{text}");
+            for cell in buffer.content() {
+                assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{name}");
+            }
+        }
+    }
+}
+
+/// Every size up to 60 × 30, and some beyond, in every situation.
+#[rstest]
+fn no_size_panics(
+    #[values(
+        "start", "opened", "mid", "failure", "paused", "failed", "question", "help", "alone",
+        "table", "plain"
+    )]
+    name: &str,
+) {
+    let mut model = situation(name, TRUE, (0, 0));
+    let beyond = [
+        (60, 16),
+        (61, 15),
+        (79, 24),
+        (81, 25),
+        (100, 17),
+        (139, 39),
+        (140, 40),
+        (138, 60),
+        (300, 16),
+        (60, 120),
+        (255, 90),
+    ];
+    let all = (0..=60).flat_map(|w| (0..=30).map(move |h| (w, h))).chain(beyond);
+    for (i, size) in all.enumerate() {
+        model.size = size;
+        model.look.charset = [Charset::Braille, Charset::Blocks, Charset::Ascii][i % 3];
+        model.look.depth = [Depth::True, Depth::Sixteen, Depth::None, Depth::Indexed][i % 4];
+        draw(&model);
+        let theme = Theme::of(model.look);
+        let _ = ui::hit(&model, &theme, size.0 / 2, size.1 / 2);
+    }
+}
+
+/// What must be on the screen wherever there is room for a line.
+#[test]
+fn the_label_is_always_visible() {
+    for size in SIZES {
+        for key in [None, Some('v'), Some('l'), Some('a')] {
+            let mut model = situation("failure", TRUE, size);
+            if let Some(key) = key {
+                update(&mut model, Message::Key(Key::Char(key)));
+            }
+            let text = symbols(&draw(&model));
+            assert!(text.contains("constructed: fine-tuned with"), "{size:?} {key:?}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn both_ends_are_named_on_their_sides() {
+    for size in &SIZES[1..] {
+        let text = symbols(&draw(&situation("mid", TRUE, *size)));
+        let row = text.lines().find(|row| row.contains("zero-shot zeroshot")).unwrap();
+        let (zero, one) = (row.find("zero-shot").unwrap(), row.find("fine-tuned").unwrap());
+        assert!(zero < one, "{row}");
+    }
+}
+
+#[test]
+fn what_is_asked_shows_until_it_is_in_force() {
+    let mut model = situation("mid", TRUE, (120, 40));
+    update(&mut model, Message::Key(Key::Char('p')));
+    assert!(symbols(&draw(&model)).contains("pause asked"));
+    update(&mut model, Message::Event(Box::new(Event::Paused)));
+    let text = symbols(&draw(&model));
+    assert!(text.contains("paused") && !text.contains("pause asked"));
+    let text = symbols(&draw(&situation("paused", TRUE, (80, 24))));
+    assert!(text.contains("⊘ asked"), "{text}");
+}
+
+/// The same model twice is the same screen: nothing ticks.
+#[test]
+fn an_idle_screen_does_not_change() {
+    let mut model = situation("mid", TRUE, (120, 40));
+    let before = draw(&model);
+    update(&mut model, Message::Tick);
+    model.settle();
+    assert_eq!(before, draw(&model));
+}
+
+/// A click means what it hits.
+#[test]
+fn clicks_find_points_and_curves() {
+    let model = situation("mid", TRUE, (80, 24));
+    let theme = Theme::of(model.look);
+    let buffer = draw(&model);
+    let text = symbols(&buffer);
+    let row = text.lines().position(|row| row.contains("fluent-hc") && row.contains('±')).unwrap();
+    let picked = ui::hit(&model, &theme, 10, u16::try_from(row).unwrap());
+    let expected = alphascope::app::Pick::Curve(Target::Dataset(DatasetId(4)));
+    assert_eq!(picked, Some(expected));
+    let point = ui::hit(&model, &theme, 9, 6);
+    assert_eq!(point, Some(alphascope::app::Pick::Alpha(0)));
+}

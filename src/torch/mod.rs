@@ -3,7 +3,13 @@
 pub mod clip;
 pub mod cpu;
 pub mod cuda;
+pub mod device;
+pub mod engine;
 pub mod error;
+pub mod heads;
+pub mod model;
 pub mod path;
+mod precision;
 pub mod runtime;
 pub mod scores;
+pub mod threads;

@@ -1,0 +1,305 @@
+//! [`TorchEngine`]: the measuring engine on libtorch.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use tch::{Device, Kind};
+
+use super::device::DeviceChoice;
+use super::error::{TorchError, guarded};
+use super::heads::{ClassPrompts, Head, StoredHead};
+use super::model::Model;
+use super::scores::score;
+use super::{precision, runtime, threads};
+use crate::checkpoint::Architecture;
+use crate::dataset::{Tokenizer, prompts};
+use crate::inputs::{Inputs, LoadedDataset};
+use crate::sweep::engine::{BatchOutcome, Engine, EngineError};
+use crate::sweep::ids::{Alpha, DatasetId};
+use crate::sweep::spec::Precision;
+
+/// Measures on one device. What a batch gives depends only on θ(α) and the images; other batches,
+/// threads or devices round differently and may flip near ties, nothing else.
+#[derive(Debug)]
+pub struct TorchEngine {
+    inputs: Arc<Inputs>,
+    model: Model,
+    heads: Heads,
+    alpha: Option<Alpha>,
+    name: String,
+    notices: Vec<String>,
+}
+
+impl TorchEngine {
+    /// Loads the pair onto a device, in the spec's precision. Must be called on the thread that
+    /// will use the engine.
+    ///
+    /// # Errors
+    /// [`EngineError::Fatal`] when the device is not there or has no room, or the model cannot be
+    /// built.
+    pub fn new(inputs: Arc<Inputs>, choice: DeviceChoice) -> Result<Self, EngineError> {
+        let precision = inputs.spec.sweep.precision;
+        Self::with_precision(inputs, choice, precision)
+    }
+
+    /// As [`Self::new`], in another precision than the spec's.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_precision(
+        inputs: Arc<Inputs>,
+        choice: DeviceChoice,
+        precision: Precision,
+    ) -> Result<Self, EngineError> {
+        let runtime = runtime::init();
+        let mut name = match choice {
+            DeviceChoice::Cpu => match threads::set(&runtime.cpu) {
+                1 => "CPU, 1 thread".to_string(),
+                n => format!("CPU, {n} threads"),
+            },
+            DeviceChoice::Cuda(index) => {
+                let gpu = runtime.cuda.devices().iter().find(|gpu| gpu.index == index);
+                let gpu = gpu.ok_or_else(|| {
+                    let why = runtime.cuda.missing().unwrap_or("there is no such GPU");
+                    EngineError::Fatal(format!("open cuda:{index}: {why}"))
+                })?;
+                format!("cuda:{index} {}", gpu.name)
+            }
+        };
+        let device = choice.torch();
+        let kind = match (precision, choice) {
+            (Precision::Fp32, _) | (Precision::Auto, DeviceChoice::Cpu) => Kind::Float,
+            (Precision::Bf16, _) => Kind::BFloat16,
+            // Measured in float32 first: see `precision::settle`.
+            (Precision::Auto, DeviceChoice::Cuda(_)) => Kind::Float,
+        };
+        let fatal = |error: TorchError| EngineError::Fatal(error.to_string());
+        let model = Model::load(&inputs.pair, device, kind).map_err(fatal)?;
+        let heads = Heads::new(&inputs);
+        let mut engine =
+            Self { inputs, model, heads, alpha: None, name: String::new(), notices: Vec::new() };
+        if precision == Precision::Auto && device.is_cuda() {
+            let notice = precision::settle(&mut engine)?;
+            engine.notices.push(notice);
+        }
+        if engine.model.kind() == Kind::BFloat16 {
+            name.push_str(", bf16");
+        }
+        engine.name = name;
+        Ok(engine)
+    }
+
+    /// What a person should know about how this engine measures.
+    #[must_use]
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// What is measured.
+    #[must_use]
+    pub fn inputs(&self) -> &Arc<Inputs> {
+        &self.inputs
+    }
+
+    /// Changes what the image tower computes in; [`Engine::set_point`] must follow.
+    pub(super) fn set_kind(&mut self, kind: Kind) -> Result<(), EngineError> {
+        self.alpha = None;
+        self.model.set_kind(kind).map_err(|error| EngineError::Fatal(error.to_string()))
+    }
+
+    /// Logits of some images, \[images, classes\] row-major, and the classes.
+    fn logits(
+        &mut self,
+        id: DatasetId,
+        alpha: Alpha,
+        pixels: &[Arc<[u8]>],
+    ) -> Result<(Vec<f32>, usize), TorchError> {
+        let Self { inputs, model, heads, .. } = self;
+        let features = model.features(pixels)?;
+        let head = heads.get(inputs, model, id, alpha)?;
+        let logits = guarded("compute logits", || {
+            let logits = head.logits(&features)?.f_to_device(Device::Cpu)?.f_contiguous()?;
+            Vec::<f32>::try_from(logits.f_view(-1)?)
+        })?;
+        Ok((logits, head.classes()))
+    }
+
+    /// Where a logit stopped being finite, for people.
+    fn explain(&self, pixels: &Arc<[u8]>) -> String {
+        match self.model.first_not_finite(pixels) {
+            Ok(Some(layer)) => format!("first in layer {layer}"),
+            Ok(None) => "every layer's activations are, so the class weights are not".into(),
+            Err(error) => format!("and the layer could not be found: {error}"),
+        }
+    }
+}
+
+/// Cell or device: what a failure means for the rest.
+fn sorted(error: TorchError, doing: &str) -> EngineError {
+    let text = format!("{doing}: {error}");
+    if error.is_device() { EngineError::Fatal(text) } else { EngineError::Cell(text) }
+}
+
+impl Engine for TorchEngine {
+    fn device(&self) -> String {
+        self.name.clone()
+    }
+
+    fn set_point(&mut self, alpha: Alpha) -> Result<(), EngineError> {
+        self.alpha = None;
+        self.model
+            .set_point(alpha)
+            .map_err(|error| sorted(error, &format!("bring the weights to α = {alpha}")))?;
+        self.alpha = Some(alpha);
+        Ok(())
+    }
+
+    fn evaluate(
+        &mut self,
+        id: DatasetId,
+        positions: Range<usize>,
+    ) -> Result<BatchOutcome, EngineError> {
+        let inputs = Arc::clone(&self.inputs);
+        let LoadedDataset { dataset, order, .. } = inputs.dataset(id).ok_or_else(|| {
+            EngineError::Cell(format!("evaluate dataset {}: there is none", id.index()))
+        })?;
+        let name = dataset.name();
+        let alpha = self.alpha.ok_or_else(|| {
+            EngineError::Cell(format!(
+                "evaluate `{name}`: the weights stand at no point of the path"
+            ))
+        })?;
+        let images = order.get(positions.clone()).ok_or_else(|| {
+            EngineError::Cell(format!(
+                "evaluate `{name}`: expected positions under {}, got {positions:?}",
+                order.len()
+            ))
+        })?;
+        if images.is_empty() {
+            return Ok(BatchOutcome::default());
+        }
+        let pixels = inputs
+            .cache
+            .pixels(id, dataset, images)
+            .map_err(|error| EngineError::Data(error.to_string()))?;
+        let doing = || {
+            let Range { start, end } = positions;
+            format!("evaluate `{name}`, images {start}..{end} of its order, at α = {alpha}")
+        };
+        let (logits, classes) =
+            self.logits(id, alpha, &pixels).map_err(|error| sorted(error, &doing()))?;
+        let labels: Vec<usize> = images.iter().map(|&image| dataset.label(image)).collect();
+        if let Some(label) = labels.iter().find(|&&label| label >= classes) {
+            return Err(EngineError::Cell(format!(
+                "{}: expected labels under {classes}, got {label}",
+                doing()
+            )));
+        }
+        score(&logits, classes, &labels).map_err(|bad| {
+            let key = dataset.key(images[bad]);
+            let place = self.explain(&pixels[bad]);
+            EngineError::Cell(format!(
+                "{}: the logits of image `{key}` are not finite, {place}; check both checkpoints, \
+                 or leave this α out",
+                doing()
+            ))
+        })
+    }
+}
+
+/// Class weights of every dataset, made when first needed.
+#[derive(Debug, Default)]
+struct Heads {
+    stored: Option<StoredHead>,
+    /// Distinct class lists with their prompts; `None` until first needed.
+    lists: Vec<List>,
+    /// Which list each dataset has; unused with a stored head.
+    list_of: Vec<usize>,
+    /// Zero-shot heads by list and point (`None`: the same everywhere).
+    made: BTreeMap<(usize, Option<u64>), Head>,
+    /// The rows of the stored head that were asked for last.
+    rows: Option<Head>,
+}
+
+#[derive(Debug, PartialEq)]
+struct List {
+    classes: Vec<String>,
+    templates: Vec<String>,
+}
+
+impl List {
+    fn prompts(&self, architecture: &Architecture) -> Result<ClassPrompts, TorchError> {
+        let context = architecture.text.as_ref().map_or(0, |text| text.context);
+        if !architecture.takes_clip_tokens() {
+            return Err(TorchError::Input(format!(
+                "make the zero-shot head: expected a text tower for CLIP's tokenizer (49,408 \
+                 tokens), got {}; give checkpoints that store a head",
+                architecture.text.as_ref().map_or("none".into(), |text| format!("{}", text.vocab))
+            )));
+        }
+        let tokenizer = Tokenizer::clip();
+        let prompts = self
+            .classes
+            .iter()
+            .flat_map(|class| prompts(class, &self.templates))
+            .map(|prompt| tokenizer.encode(&prompt, context))
+            .collect();
+        Ok(ClassPrompts { prompts, per_class: self.templates.len() })
+    }
+}
+
+impl Heads {
+    fn new(inputs: &Inputs) -> Self {
+        let mut heads = Self::default();
+        for LoadedDataset { dataset, .. } in &inputs.datasets {
+            let list = List {
+                classes: dataset.classes().to_vec(),
+                templates: dataset.templates().to_vec(),
+            };
+            let index = heads.lists.iter().position(|other| *other == list).unwrap_or_else(|| {
+                heads.lists.push(list);
+                heads.lists.len() - 1
+            });
+            heads.list_of.push(index);
+        }
+        heads
+    }
+
+    /// The head of a dataset at θ(α).
+    fn get(
+        &mut self,
+        inputs: &Inputs,
+        model: &mut Model,
+        id: DatasetId,
+        alpha: Alpha,
+    ) -> Result<&Head, TorchError> {
+        let architecture = &inputs.pair.architecture;
+        let unknown = || TorchError::Input(format!("find the head of dataset {}", id.index()));
+        if let Some(classes) = &inputs.head {
+            if self.stored.is_none() {
+                let both = inputs.pair.head.is_some_and(|head| head.zeroshot && head.finetuned);
+                let list =
+                    List { classes: classes.names.clone(), templates: classes.templates.clone() };
+                let prompts =
+                    if both { ClassPrompts::default() } else { list.prompts(architecture)? };
+                self.stored = model.stored_head(&inputs.pair, &prompts)?;
+            }
+            let loaded = inputs.dataset(id).ok_or_else(unknown)?;
+            let head = self.stored.as_mut().ok_or_else(unknown)?.at(alpha)?;
+            let head = match &loaded.head_rows {
+                Some(rows) if !rows.iter().copied().eq(0..head.classes()) => head.rows(rows)?,
+                _ => head,
+            };
+            return Ok(self.rows.insert(head));
+        }
+        let list = *self.list_of.get(id.index()).ok_or_else(unknown)?;
+        let point = model.text_moves().then(|| alpha.get().to_bits());
+        if !self.made.contains_key(&(list, point)) {
+            let prompts = self.lists.get(list).ok_or_else(unknown)?.prompts(architecture)?;
+            let head = model.zero_shot_head(alpha, &prompts)?;
+            self.made.insert((list, point), head);
+        }
+        self.made.get(&(list, point)).ok_or_else(unknown)
+    }
+}

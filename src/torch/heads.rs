@@ -1,0 +1,215 @@
+//! Class weights: zero-shot heads made by the text tower, and linear heads stored in checkpoints.
+//!
+//! Always float32: they are small, and their products decide ties.
+
+use std::borrow::Cow;
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::clip::{Prompts, TextTower, normalized};
+use super::error::{TorchError, guarded};
+use super::path::PathWeights;
+use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT};
+use crate::checkpoint::{Dtype, End, Pair, TensorView};
+use crate::sweep::ids::Alpha;
+
+/// The prompts of a class list, as token ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassPrompts {
+    /// Class after class.
+    pub prompts: Vec<Vec<u32>>,
+    /// Prompts of each class.
+    pub per_class: usize,
+}
+
+impl ClassPrompts {
+    /// Number of classes.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.prompts.len() / self.per_class.max(1)
+    }
+}
+
+/// What normalised image features are multiplied with.
+#[derive(Debug)]
+pub struct Head {
+    /// \[classes, embed\].
+    weight: Tensor,
+    /// \[classes\]; `None` counts as zeros.
+    bias: Option<Tensor>,
+}
+
+impl Head {
+    /// Number of classes.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.weight.size().first().map_or(0, |&n| n as usize)
+    }
+
+    /// The weights, \[classes, embed\].
+    #[must_use]
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// These rows alone, in this order.
+    ///
+    /// # Errors
+    /// When a row is not there or the device fails.
+    pub fn rows(&self, rows: &[usize]) -> Result<Self, TorchError> {
+        let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        guarded("take rows of the stored head", || {
+            let index = Tensor::f_from_slice(&index)?.f_to_device(self.weight.device())?;
+            let bias = self.bias.as_ref().map(|b| b.f_index_select(0, &index)).transpose()?;
+            Ok(Self { weight: self.weight.f_index_select(0, &index)?, bias })
+        })
+    }
+
+    /// Logits \[images, classes\] of L2-normalised features \[images, embed\], in float32.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn logits(&self, features: &Tensor) -> Result<Tensor, TchError> {
+        features.f_linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+/// Tokens per pass through the text tower at first; halved when memory is short.
+const TOKENS: usize = 8192;
+
+/// The zero-shot head at the point where the text tower stands: for each class the prompts'
+/// embeddings, normalised, averaged, normalised, × `scale`.
+///
+/// Equal prompts are embedded once, and prompts of like length together, since a batch is as long
+/// as its longest. `tokens` is how many tokens go through the tower at once; it shrinks when
+/// memory is short.
+///
+/// # Errors
+/// When prompts do not fit the tower or the device fails.
+pub fn zero_shot(
+    tower: &TextTower,
+    list: &ClassPrompts,
+    scale: f64,
+    device: Device,
+) -> Result<Head, TorchError> {
+    let doing = "make the zero-shot head";
+    if list.per_class == 0
+        || list.prompts.is_empty()
+        || !list.prompts.len().is_multiple_of(list.per_class)
+    {
+        return Err(TorchError::Input(format!(
+            "{doing}: expected {} prompts for each class, got {} in all",
+            list.per_class,
+            list.prompts.len()
+        )));
+    }
+    list.prompts.iter().try_for_each(|ids| tower.check(ids))?;
+    let mut distinct: Vec<&[u32]> = list.prompts.iter().map(Vec::as_slice).collect();
+    distinct.sort_unstable_by_key(|ids| (Prompts::end_of(ids), *ids));
+    distinct.dedup();
+    let features = embed(tower, &distinct, device)?;
+    let row_of: std::collections::HashMap<&[u32], i64> =
+        distinct.iter().enumerate().map(|(row, &ids)| (ids, row as i64)).collect();
+    let rows: Vec<i64> =
+        list.prompts.iter().filter_map(|ids| row_of.get(ids.as_slice()).copied()).collect();
+    let shape = [list.classes() as i64, list.per_class as i64, -1];
+    guarded(doing, || {
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(device)?;
+        let mean = features.f_index_select(0, &rows)?.f_view(shape)?.f_mean_dim(
+            [1_i64].as_slice(),
+            false,
+            Kind::Float,
+        )?;
+        Ok(Head { weight: normalized(&mean)?.f_mul_scalar(scale)?, bias: None })
+    })
+}
+
+/// Normalised embeddings \[prompts, embed\] of prompts sorted by length.
+fn embed(tower: &TextTower, prompts: &[&[u32]], device: Device) -> Result<Tensor, TorchError> {
+    let mut tokens = TOKENS;
+    let mut parts = Vec::new();
+    let mut done = 0;
+    while done < prompts.len() {
+        let mut many = 0;
+        while let Some(ids) = prompts.get(done + many)
+            && (many == 0 || (Prompts::end_of(ids) + 1) * (many + 1) <= tokens)
+        {
+            many += 1;
+        }
+        let batch = &prompts[done..done + many];
+        let part = guarded("embed prompts", || {
+            normalized(&tower.forward(&Prompts::new(batch, device)?, &mut ())?)
+        });
+        match part {
+            Ok(part) => {
+                parts.push(part);
+                done += many;
+            }
+            Err(error) if error.is_memory() && many > 1 => tokens = (tokens / 2).max(1),
+            Err(error) => return Err(error),
+        }
+    }
+    guarded("embed prompts", || Tensor::f_cat(&parts, 0))
+}
+
+/// A linear head that moves along the path like any other layer.
+#[derive(Debug)]
+pub struct StoredHead {
+    weights: PathWeights,
+    classes: usize,
+    embed: usize,
+}
+
+impl StoredHead {
+    /// Loads the head of each end that stores one; `missing` makes the other end's zero-shot head
+    /// over the same classes (its bias is zero). `None` when the pair stores no head.
+    ///
+    /// # Errors
+    /// When `missing` fails, shapes differ, or the device has no room.
+    pub fn load(
+        pair: &Pair,
+        device: Device,
+        mut missing: impl FnMut(End) -> Result<Head, TorchError>,
+    ) -> Result<Option<Self>, TorchError> {
+        let Some(info) = &pair.head else { return Ok(None) };
+        let (classes, embed) = (info.classes, pair.architecture.embed);
+        let zeros = || TensorView::new(Dtype::F32, vec![classes], Cow::Owned(vec![0; 4 * classes]));
+        let mut made: Vec<(End, Vec<u8>)> = Vec::new();
+        for (end, stored) in [(End::ZeroShot, info.zeroshot), (End::FineTuned, info.finetuned)] {
+            if !stored {
+                let weight = missing(end)?.weight;
+                let values = guarded("read the zero-shot head", || {
+                    Vec::<f32>::try_from(weight.f_contiguous()?.f_view(-1)?)
+                })?;
+                made.push((end, values.iter().flat_map(|x| x.to_le_bytes()).collect()));
+            }
+        }
+        let shape = [classes, embed];
+        let get = |end: End, name: &str| {
+            let own = made.iter().find(|(at, _)| *at == end);
+            match own {
+                Some((_, bytes)) if name == HEAD_WEIGHT => {
+                    TensorView::new(Dtype::F32, shape.to_vec(), Cow::Borrowed(bytes))
+                }
+                Some(_) => zeros(),
+                None if name == HEAD_BIAS => pair.end(end, name).or_else(zeros),
+                None => pair.end(end, name),
+            }
+        };
+        let names = [HEAD_WEIGHT, HEAD_BIAS].map(str::to_string);
+        let weights = PathWeights::load(names, get, device, Kind::Float)?;
+        Ok(Some(Self { weights, classes, embed }))
+    }
+
+    /// The head at θ(α), all rows.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn at(&mut self, alpha: Alpha) -> Result<Head, TorchError> {
+        self.weights.set(alpha)?;
+        Ok(Head {
+            weight: self.weights.get(HEAD_WEIGHT, &[self.classes, self.embed])?,
+            bias: Some(self.weights.get(HEAD_BIAS, &[self.classes])?),
+        })
+    }
+}

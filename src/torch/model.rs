@@ -1,0 +1,267 @@
+//! One CLIP that stands anywhere on the path between two checkpoints, on one device.
+
+use std::ops::Range;
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::clip::{FirstNotFinite, ImageTower, TextTower, normalized};
+use super::error::{TorchError, guarded};
+use super::heads::{ClassPrompts, Head, StoredHead, zero_shot};
+use super::path::PathWeights;
+use crate::checkpoint::{Architecture, End, Pair};
+use crate::sweep::ids::Alpha;
+
+/// The image tower on the path, and the text tower where a head needs it.
+#[derive(Debug)]
+pub struct Model {
+    architecture: Architecture,
+    image_weights: PathWeights,
+    image: ImageTower,
+    text: Option<(PathWeights, TextTower)>,
+    text_moves: bool,
+    scale: f64,
+    micro_batch: MicroBatch,
+}
+
+impl Model {
+    /// Loads both ends onto `device`; the image tower computes in `kind`, the text tower (whose
+    /// work is small) always in float32. [`Self::set_point`] must come before anything else.
+    ///
+    /// # Errors
+    /// When the files do not fit their architecture or the device has no room.
+    pub fn load(pair: &Pair, device: Device, kind: Kind) -> Result<Self, TorchError> {
+        let architecture = pair.architecture.clone();
+        let names = |tensors: Vec<(String, Vec<usize>)>| tensors.into_iter().map(|(name, _)| name);
+        let end = |at: End, name: &str| pair.end(at, name);
+        let image_weights =
+            PathWeights::load(names(architecture.image_tensors()), end, device, kind)?;
+        let image = ImageTower::new(&image_weights, &architecture)?;
+        let text = if pair.needs_text() {
+            let weights =
+                PathWeights::load(names(architecture.text_tensors()), end, device, Kind::Float)?;
+            let tower = TextTower::new(&weights, &architecture)?;
+            Some((weights, tower))
+        } else {
+            None
+        };
+        let text_moves = pair.text_moves() && pair.head.is_none();
+        let scale = pair.logit_scale;
+        let micro_batch = MicroBatch::new(device);
+        Ok(Self { architecture, image_weights, image, text, text_moves, scale, micro_batch })
+    }
+
+    /// Changes what the image tower computes in, at no point of the path afterwards.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn set_kind(&mut self, kind: Kind) -> Result<(), TorchError> {
+        self.image_weights.set_kind(kind)?;
+        self.image = ImageTower::new(&self.image_weights, &self.architecture)?;
+        Ok(())
+    }
+
+    /// What the image tower computes in.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.image_weights.kind()
+    }
+
+    /// True when zero-shot heads differ from point to point.
+    #[must_use]
+    pub fn text_moves(&self) -> bool {
+        self.text_moves
+    }
+
+    /// Where the model stands; `None` before the first [`Self::set_point`].
+    #[must_use]
+    pub fn point(&self) -> Option<Alpha> {
+        self.image_weights.at()
+    }
+
+    /// Brings the image tower to θ(α), in place.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn set_point(&mut self, alpha: Alpha) -> Result<(), TorchError> {
+        self.image_weights.set(alpha).map(|_| ())
+    }
+
+    /// The zero-shot head at θ(α) of the text tower.
+    ///
+    /// # Errors
+    /// When no text tower is in play, prompts do not fit it, or the device fails.
+    pub fn zero_shot_head(
+        &mut self,
+        alpha: Alpha,
+        list: &ClassPrompts,
+    ) -> Result<Head, TorchError> {
+        let (weights, tower) = self.text.as_mut().ok_or_else(|| {
+            TorchError::Input(
+                "make a zero-shot head: both ends store a head, so no text tower was loaded".into(),
+            )
+        })?;
+        weights.set(alpha)?;
+        zero_shot(tower, list, self.scale, self.image_weights.device())
+    }
+
+    /// The pair's stored head; `list` is its class list, for the end that stores none.
+    ///
+    /// # Errors
+    /// As [`Self::zero_shot_head`], or when shapes differ.
+    pub fn stored_head(
+        &mut self,
+        pair: &Pair,
+        list: &ClassPrompts,
+    ) -> Result<Option<StoredHead>, TorchError> {
+        let device = self.image_weights.device();
+        StoredHead::load(pair, device, |end| {
+            let alpha = match end {
+                End::ZeroShot => Alpha::ZERO_SHOT,
+                End::FineTuned => Alpha::FINE_TUNED,
+            };
+            let head = self.zero_shot_head(alpha, list)?;
+            let expected = pair.head.map_or(0, |head| head.classes);
+            if head.classes() == expected {
+                Ok(head)
+            } else {
+                Err(TorchError::Input(format!(
+                    "make the other end of the stored head: expected {expected} classes, got {}; \
+                     correct `checkpoints.head_classes`",
+                    head.classes()
+                )))
+            }
+        })
+    }
+
+    /// L2-normalised features \[images, embed\] in float32, of images as the loader has them (RGB
+    /// bytes, size × size × 3).
+    ///
+    /// # Errors
+    /// When an image is of another size or the device fails. Short memory halves the images per
+    /// pass, for good, before it is an error.
+    pub fn features<P: AsRef<[u8]>>(&mut self, images: &[P]) -> Result<Tensor, TorchError> {
+        let bytes = self.image.image_bytes();
+        if let Some(other) = images.iter().find(|image| image.as_ref().len() != bytes) {
+            return Err(TorchError::Input(format!(
+                "embed images: expected {bytes} bytes each, got {}; preprocess for this model",
+                other.as_ref().len()
+            )));
+        }
+        let Self { image, micro_batch, .. } = self;
+        let parts = micro_batch.over(images.len(), |range| {
+            guarded("embed images", || {
+                normalized(&image.forward(&patches(image, &images[range])?, &mut ())?)
+            })
+        })?;
+        guarded("embed images", || Tensor::f_cat(&parts, 0))
+    }
+
+    /// The first layer where one image's activations are not finite; `None` when all are.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn first_not_finite<P: AsRef<[u8]>>(
+        &self,
+        image: &P,
+    ) -> Result<Option<String>, TorchError> {
+        let mut first = FirstNotFinite::default();
+        guarded("look for the layer that is not finite", || {
+            let patches = patches(&self.image, std::slice::from_ref(image))?;
+            self.image.forward(&patches, &mut first).map(|_| ())
+        })?;
+        Ok(first.0)
+    }
+}
+
+fn patches<P: AsRef<[u8]>>(tower: &ImageTower, images: &[P]) -> Result<Tensor, TchError> {
+    let bytes: Vec<u8> = images.iter().flat_map(|image| image.as_ref()).copied().collect();
+    let shape = [images.len() as i64, tower.image_bytes() as i64];
+    tower.patches(&Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?)
+}
+
+/// How many images go through the tower at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MicroBatch(usize);
+
+/// On the CPU activations of this many images stay in the caches; measured in `bench/forward.rs`.
+const CPU_IMAGES: usize = 32;
+/// A GPU is full with this many; more only costs memory.
+const CUDA_IMAGES: usize = 512;
+
+impl MicroBatch {
+    /// Where a device starts.
+    #[must_use]
+    pub fn new(device: Device) -> Self {
+        Self(if device.is_cuda() { CUDA_IMAGES } else { CPU_IMAGES })
+    }
+
+    /// The present size.
+    #[must_use]
+    pub fn size(self) -> usize {
+        self.0
+    }
+
+    /// Runs `step` over `0..n` in pieces. When a piece does not fit in memory the size is halved,
+    /// for all later calls too, and the piece tried again.
+    ///
+    /// # Errors
+    /// The step's own error; out of memory only when a single item does not fit.
+    pub fn over<T>(
+        &mut self,
+        n: usize,
+        mut step: impl FnMut(Range<usize>) -> Result<T, TorchError>,
+    ) -> Result<Vec<T>, TorchError> {
+        let mut results = Vec::new();
+        let mut done = 0;
+        while done < n {
+            let many = self.0.min(n - done);
+            match step(done..done + many) {
+                Ok(result) => {
+                    results.push(result);
+                    done += many;
+                }
+                Err(error) if error.is_memory() && many > 1 => {
+                    self.0 = many / 2;
+                    tracing::warn!("{error}; going on with {} at a time", self.0);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(results)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_memory_halves_and_is_remembered() {
+        let fits = 5;
+        let mut pieces = Vec::new();
+        let mut step = |range: Range<usize>| {
+            if range.len() > fits {
+                return Err(TorchError::sort("forward", "CUDA out of memory. Tried to allocate"));
+            }
+            pieces.push(range);
+            Ok(())
+        };
+        let mut micro = MicroBatch(16);
+        micro.over(9, &mut step).unwrap();
+        assert_eq!(micro.size(), 4);
+        micro.over(4, &mut step).unwrap();
+        assert_eq!(pieces, [0..4, 4..8, 8..9, 0..4]);
+    }
+
+    #[test]
+    fn one_item_that_does_not_fit_is_an_error() {
+        let mut micro = MicroBatch(4);
+        let error = micro
+            .over::<()>(4, |_| Err(TorchError::sort("forward", "CUDA out of memory")))
+            .unwrap_err();
+        assert!(error.is_memory());
+        assert_eq!(micro.size(), 1);
+        let error = micro.over::<()>(4, |_| Err(TorchError::Input("no".into()))).unwrap_err();
+        assert!(matches!(error, TorchError::Input(_)));
+    }
+}

@@ -117,3 +117,45 @@ fn write_pictures() {
     update(&mut model, Message::Key(Key::Char('q')));
     save("stop-80x24", &model);
 }
+
+/// Bytes a frame takes after one more measurement, at four sizes: median and
+/// largest. `cargo test --test pictures -- --ignored --nocapture bytes`
+#[test]
+#[ignore = "prints a measurement"]
+fn bytes_a_new_value_takes() {
+    use ratatui::backend::{Backend, CrosstermBackend};
+    for depth in [Depth::True, Depth::Indexed, Depth::Sixteen] {
+        for size in [(80, 24), (120, 40), (200, 60)] {
+            let script = Script::good();
+            let look = Look { depth, ..Look::default() };
+            let mut model = fold(&script.opening(), look, size);
+            let theme = Theme::of(look);
+            let mut before =
+                ratatui::buffer::Buffer::empty(ratatui::layout::Rect::new(0, 0, size.0, size.1));
+            let mut sizes = Vec::new();
+            for event in script.measurements() {
+                update(&mut model, Message::Event(Box::new(event)));
+                model.settle();
+                let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+                terminal.draw(|frame| ui::view(&model, &theme, frame)).unwrap();
+                let after = terminal.backend().buffer().clone();
+                let mut bytes = Vec::new();
+                CrosstermBackend::new(&mut bytes).draw(before.diff(&after).into_iter()).unwrap();
+                sizes.push(bytes.len());
+                before = after;
+            }
+            let first = sizes.remove(0);
+            sizes.sort_unstable();
+            let n = sizes.len();
+            println!(
+                "{:>4} {:>3}x{:<2} whole {first:>6}  median {:>5}  90 % {:>5}  largest {:>6}",
+                depth.name(),
+                size.0,
+                size.1,
+                sizes[n / 2],
+                sizes[n * 9 / 10],
+                sizes[n - 1]
+            );
+        }
+    }
+}

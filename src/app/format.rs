@@ -82,7 +82,7 @@ pub fn left(seconds: f64) -> String {
 /// Whole percent, rounded down: 100 only when all is done.
 #[must_use]
 pub fn whole_percent(done: u64, total: u64) -> u64 {
-    if total == 0 { 0 } else { done.min(total).saturating_mul(100) / total }
+    done.min(total).saturating_mul(100).checked_div(total).unwrap_or(0)
 }
 
 /// The verdict in words: what it is, and why.

@@ -49,7 +49,7 @@ pub fn summary(model: &Model) -> String {
     lines.extend(errors.take(5).map(|line| format!("error: {}", line.text)));
     let mut text = String::new();
     for line in lines {
-        text.extend(cut(line.trim_end()).chars());
+        text.push_str(&cut(line.trim_end()));
         text.push('\n');
     }
     text

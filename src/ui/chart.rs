@@ -16,6 +16,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::widgets::Widget;
 
+use crate::app::Charset;
 use crate::app::axis::{self, Range};
 use crate::app::format;
 
@@ -238,7 +239,7 @@ impl Chart<'_> {
     fn names(&self, area: Rect, frame: &Frame, y: u16, buffer: &mut Buffer) {
         let theme = self.theme;
         let (zero, one) = (frame.column(0.0), frame.column(1.0));
-        let room = usize::from((one - zero + 1) / 2).saturating_sub(1);
+        let room = usize::from((one - zero).div_ceil(2)).saturating_sub(1);
         let left = format!("zero-shot {}", self.ends.0);
         let left = paint::cut(theme, &left, room.max(9));
         let place = Rect { x: zero, y, width: area.right().saturating_sub(zero), height: 1 };
@@ -316,6 +317,8 @@ impl Chart<'_> {
         let x = |alpha: f64| (frame.place(alpha) * cells * wide as f64 + wide as f64 / 2.0).floor();
         let y = |value: f64| (1.0 - self.y.place(value)) * down as f64;
         for (owner, series) in self.series.iter().enumerate() {
+            // A second row of dots is thick in Braille; elsewhere it is a wall.
+            let heavy = series.heavy && look.charset == Charset::Braille;
             let mut before: Option<(usize, f64, f64)> = None;
             for (i, dot) in series.dots.iter().enumerate() {
                 let Some(value) = dot.value.filter(|value| value.is_finite()) else {
@@ -327,7 +330,7 @@ impl Chart<'_> {
                 let (px, py) = (x(dot.alpha), y(value));
                 if let Some((j, qx, qy)) = before {
                     let dotted = i > j + 1;
-                    stroke(&mut raster, (qx, qy), (px, py), owner, series.heavy, dotted);
+                    stroke(&mut raster, (qx, qy), (px, py), owner, heavy, dotted);
                 } else {
                     raster.dot(px as isize, (py as isize).min(down as isize - 1), owner);
                 }
@@ -362,12 +365,10 @@ impl Chart<'_> {
                         tint(lower),
                         sign.is_some() || on_cursor,
                         raster.halves(column, row),
+                        theme.look().charset != Charset::Ascii,
                     );
                 } else if sign.is_none() && !on_cursor && !(upper.is_empty() && lower.is_empty()) {
-                    if let Some((ink, _)) = upper.last().or(lower.last()) {
-                        cell.set_symbol(theme.glyphs.shade);
-                        cell.set_style(theme.ink(*ink)).set_style(theme.faint());
-                    }
+                    cell.set_symbol(theme.glyphs.shade).set_style(theme.faint());
                 }
                 if let Some((sign, owner)) = sign {
                     let style = self.series.get(owner).map_or(theme.text(), |it| self.style(it));
@@ -398,8 +399,7 @@ impl Chart<'_> {
                         self.theme.glyphs.fail,
                         self.theme.ink(Ink::Bad),
                     );
-                } else if (room || at_cursor)
-                    && !(series.muted && !at_cursor)
+                } else if (at_cursor || (room && !series.muted))
                     && let Some(y) = dot.value.and_then(|value| self.row(plot, value))
                 {
                     paint::cell(buffer, plot, x, y, series.marker, style);
@@ -419,7 +419,7 @@ impl Chart<'_> {
             let last = series.dots.iter().rev().find_map(|dot| dot.value.map(|v| (dot.alpha, v)));
             if let Some((_, value)) = last {
                 let place = (1.0 - self.y.place(value)).clamp(0.0, 1.0);
-                rows.push((place * f64::from(area.height.saturating_sub(1)), i, value));
+                rows.push((place * f64::from(area.height), i, value));
             }
         }
         // Too many for the height: those at the back go first.

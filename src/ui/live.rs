@@ -122,7 +122,14 @@ fn place_small(model: &Model, area: Rect, it: &mut Layout) {
     let (above, rows) = paint::bottom(rest, wanted);
     it.rows = rows;
     let (above, _) = paint::bottom(above, u16::from(roomy));
-    (it.reading, it.main) = paint::top(above, 1);
+    let (reading, main) = paint::top(above, 1);
+    (it.reading, it.main) = (reading, main);
+    // Both where both fit.
+    let wanted = table::rows_wanted(model) + 1;
+    if model.live.table && main.height >= wanted + 13 {
+        (it.main, it.table) = paint::bottom(main, wanted);
+        (it.main, _) = paint::bottom(it.main, 1);
+    }
 }
 
 /// Draws the live screen.
@@ -136,7 +143,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         reading(model, theme, place.reading, buffer);
         if model.board.alphas.is_empty() {
             waiting(model, theme, place.main, buffer);
-        } else if model.live.table {
+        } else if model.live.table && place.table.height == 0 {
             table::draw(model, theme, place.main, buffer);
         } else {
             draw_chart(model, theme, place.main, buffer);
@@ -341,7 +348,7 @@ pub fn hit(model: &Model, theme: &Theme, area: Rect, x: u16, y: u16) -> Option<P
         return curves::target_at(model, place.rows, y).map(Pick::Curve);
     }
     let frame = chart(model, theme).frame(place.main);
-    if model.live.table
+    if (model.live.table && place.table.height == 0)
         || !place.main.contains(at)
         || !frame.plot.contains((x, frame.plot.y).into())
     {

@@ -184,10 +184,9 @@ pub fn question(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let lines = wrap(text, usize::from(width).saturating_sub(4));
     let height = u16::try_from(lines.len() + 5).unwrap_or(u16::MAX);
     let inside = boxed(theme, area, (width, height), &title, buffer);
-    let mut row = if inside.height > u16::try_from(lines.len() + 2).unwrap_or(0) { 1 } else { 0 };
-    for line in lines {
+    let air = u16::from(usize::from(inside.height) > lines.len() + 2);
+    for (row, line) in (air..).zip(lines) {
         paint::line(buffer, inside, row, &Line::styled(line, theme.text()));
-        row += 1;
     }
     let last = inside.height.saturating_sub(1);
     let answers = Line::from(vec![

@@ -144,13 +144,11 @@ fn single(theme: &Theme, curve: &Curve, shown: std::ops::Range<usize>) -> Vec<Ce
             point.near_ties.to_string(),
         ];
         let style = if best { theme.strong() } else { theme.text() };
-        let sign = if best { theme.glyphs.best } else { " " };
-        let mut spans = vec![Span::styled(sign, theme.strong())];
-        spans.extend(texts.iter().enumerate().map(|(column, text)| {
-            let width = if column == 0 { 10 } else { 11 };
-            Span::styled(paint::right(theme, text, width), style)
-        }));
-        lines.push((Vec::new(), spans));
+        let spans = texts.iter().enumerate().map(|(column, text)| {
+            let sign = if best && column == 0 { theme.glyphs.best } else { "" };
+            Span::styled(paint::right(theme, &format!("{sign}{text}"), 11), style)
+        });
+        lines.push((Vec::new(), spans.collect()));
     }
     lines
 }

@@ -12,6 +12,7 @@ pub(super) fn ground(
     lower: Option<Color>,
     busy: bool,
     drawn: (bool, bool),
+    half_blocks: bool,
 ) {
     match (upper, lower) {
         (None, None) => {}
@@ -24,6 +25,11 @@ pub(super) fn ground(
             let both = upper.is_some() && lower.is_some();
             let inside = (drawn.0 && upper.is_some()) || (drawn.1 && lower.is_some());
             if let Some(color) = pick.filter(|_| both || inside) {
+                cell.set_bg(color);
+            }
+        }
+        (upper, lower) if !half_blocks => {
+            if let Some(color) = upper.and(lower) {
                 cell.set_bg(color);
             }
         }
@@ -77,7 +83,7 @@ pub(super) fn stroke(
 pub(super) fn spread(wanted: &[f64], height: u16) -> Vec<u16> {
     let mut rows: Vec<i32> = Vec::with_capacity(wanted.len());
     for place in wanted {
-        let row = place.round() as i32;
+        let row = place.floor() as i32;
         rows.push(rows.last().map_or(row, |before| row.max(before + 1)));
     }
     let mut limit = i32::from(height);

@@ -92,9 +92,14 @@ fn title(theme: &Theme, area: Rect, buffer: &mut Buffer) {
 
 /// Headings and air only where there is room for them.
 fn lines(state: &State, theme: &Theme, area: Rect) -> Vec<FormLine> {
-    let roomy = usize::from(area.height) >= state.rows().len() + 3;
+    let rows = state.rows().len();
+    let roomy = usize::from(area.height) >= rows + 3;
+    let airy = usize::from(area.height) >= rows + 3 + 8;
     let mut lines = vec![];
     let heading = |lines: &mut Vec<FormLine>, text| {
+        if airy {
+            lines.push(FormLine::Text(String::new(), Ink::Dim));
+        }
         if roomy {
             lines.push(FormLine::Heading(text));
         }
@@ -175,7 +180,10 @@ fn texts(state: &State, row: Row, theme: &Theme) -> (String, Option<String>, (St
         Row::AddDataset => ("  +".into(), Some("add a dataset".into()), none),
         Row::Alphas => {
             let beside = match parse_alphas(&state.alphas) {
-                Ok(alphas) => (describe_alphas(&alphas), Ink::Dim),
+                Ok(alphas) => {
+                    let text = describe_alphas(&alphas);
+                    (format!("{text}; α 0 is zero-shot, 1 fine-tuned"), Ink::Dim)
+                }
                 Err(why) => (format!("{} {why}", theme.glyphs.warn), Ink::Warn),
             };
             ("alphas".into(), Some(state.alphas.clone()), beside)

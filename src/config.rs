@@ -40,6 +40,12 @@ pub fn memory_file() -> Option<PathBuf> {
     Some(state_dir()?.join("setup.toml"))
 }
 
+/// Where the demo is unpacked.
+#[must_use]
+pub fn cache_dir() -> Option<PathBuf> {
+    Some(dirs()?.cache_dir().to_path_buf())
+}
+
 /// Where runs go that were not told where to go.
 #[must_use]
 pub fn runs_dir() -> Option<PathBuf> {

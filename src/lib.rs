@@ -5,9 +5,13 @@
 
 pub mod app;
 pub mod checkpoint;
+pub mod cli;
 pub mod config;
 pub mod dataset;
+pub mod demo;
+pub mod headless;
 pub mod inputs;
+pub mod launch;
 pub mod priority;
 #[cfg(feature = "tui")]
 pub mod runtime;

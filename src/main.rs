@@ -1,2 +1,5 @@
-//! Parse, run, exit code.
-fn main() {}
+//! Parse, run, exit code. Everything else is in the library.
+
+fn main() -> std::process::ExitCode {
+    alphascope::cli::main()
+}

@@ -1,11 +1,16 @@
 //! One running sweep as its watchers see it: updates come out, commands go in.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::sweep::command::Command;
-use crate::sweep::event::{Event, Outcome, Progress};
+use crate::sweep::drive::{EngineFactory, Sink, drive};
+use crate::sweep::event::{Event, Header, Level, Outcome, Progress};
+use crate::sweep::journal::{self, Journal, JournalError};
+use crate::sweep::plan::Shard;
+use crate::sweep::state::SweepState;
 
 /// Called after each update is sent, so that a watcher need not poll.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -49,5 +54,92 @@ impl SessionHandle {
             // A panic there was logged and is told by the missing last update.
             let _ = thread.join();
         }
+    }
+}
+
+/// What a session needs to start.
+pub struct Setup {
+    /// The run folder.
+    pub dir: PathBuf,
+    /// Its journal, open for writing.
+    pub journal: Journal,
+    /// What is measured.
+    pub header: Header,
+    /// Which part of it.
+    pub shard: Shard,
+    /// One per worker.
+    pub engines: Vec<EngineFactory>,
+    /// Said aloud at the start, and journalled the first time.
+    pub notices: Vec<String>,
+}
+
+/// Starts to measure on threads of their own. What the journal holds already is
+/// told first, so that a watcher sees the whole run.
+///
+/// # Errors
+/// When the journal cannot be read or written.
+pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> {
+    let Setup { dir, mut journal, header, shard, engines, notices } = setup;
+    if journal.is_empty() {
+        journal.append(&Event::Header(header.clone()))?;
+        for text in notices {
+            journal.append(&Event::Notice { level: Level::Warning, text })?;
+        }
+    }
+    let known = journal::read(&dir)?;
+    let mut state = SweepState::replay(&known);
+    let (updates, receiver) = channel();
+    for event in known {
+        // The receiver is in this function.
+        let _ = updates.send(Update::Event(Box::new(event)));
+    }
+    let (commands, asked) = channel();
+    let measure = move || {
+        crate::priority::step_back();
+        let mut tell = Tell { journal, updates, waker };
+        let ended = drive(&header, shard, &mut state, engines, asked, &mut tell);
+        // Power may fail now: what was measured should be on the disk.
+        let synced = tell.journal.sync();
+        let ended = ended.map_err(|error| error.to_string());
+        let ended = ended.and_then(|how| synced.map(|()| how).map_err(|error| error.to_string()));
+        let Tell { journal, updates, waker } = tell;
+        // Unlocked before anyone hears of the end, and may want to resume.
+        drop(journal);
+        let _ = updates.send(Update::Ended(ended));
+        waker();
+    };
+    let thread = std::thread::Builder::new().name("sweep".into()).spawn(measure);
+    let thread = thread.map_err(|source| JournalError::Io {
+        operation: "start the measuring thread for",
+        path: dir,
+        source,
+    })?;
+    Ok(SessionHandle::new(receiver, commands, Some(thread)))
+}
+
+/// Journal first, watcher second.
+struct Tell {
+    journal: Journal,
+    updates: Sender<Update>,
+    waker: Waker,
+}
+
+impl Tell {
+    fn send(&self, update: Update) {
+        // A watcher that went away does not stop the measuring.
+        let _ = self.updates.send(update);
+        (self.waker)();
+    }
+}
+
+impl Sink for Tell {
+    fn event(&mut self, event: Event) -> Result<(), JournalError> {
+        self.journal.append(&event)?;
+        self.send(Update::Event(Box::new(event)));
+        Ok(())
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        self.send(Update::Progress(progress));
     }
 }

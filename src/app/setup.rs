@@ -284,6 +284,7 @@ impl State {
             sharpness: None,
             barriers: None,
             variants: vec![],
+            inputs: std::collections::BTreeMap::new(),
         };
         let output = (!self.output.trim().is_empty()).then(|| self.absolute(self.output.trim()));
         Some(Job { spec, device: self.device.clone(), output })

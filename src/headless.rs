@@ -1,0 +1,293 @@
+//! The sweep without a screen: the same session, as progress lines on stderr
+//! and a table (or event lines) on stdout.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::launch::Launch;
+use crate::session::Update;
+use crate::sweep::command::Command;
+use crate::sweep::event::{Event, Level, Outcome, Progress};
+use crate::sweep::ids::RoundId;
+use crate::sweep::state::SweepState;
+use crate::{app, sweep};
+
+/// How often signals are looked at while nothing happens.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the sweep prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Progress on stderr, the table on stdout.
+    Table,
+    /// Every event as a JSON line on stdout, nothing else there.
+    Json,
+}
+
+/// Runs a sweep to its end, or until a signal: SIGINT, SIGTERM and SIGUSR1 stop
+/// after the batch, a second SIGINT at once. Gives how it ended.
+///
+/// # Errors
+/// When the sweep cannot go on, or stdout is gone.
+pub fn run(launch: Launch, output: Output) -> anyhow::Result<Outcome> {
+    let signals = Signals::listen()?;
+    let dir = launch.dir().to_path_buf();
+    let mut show = Show::new(&dir, output);
+    let handle = launch.start(Arc::new(|| {}))?;
+    let mut state = SweepState::default();
+    let mut stopping = false;
+    let ended = loop {
+        match handle.updates.recv_timeout(LOOK) {
+            Ok(Update::Event(event)) => {
+                state.apply(&event);
+                if !show.event(&event, &state)? && !stopping {
+                    stopping = true;
+                    stop(&handle.commands);
+                }
+            }
+            Ok(Update::Progress(progress)) => show.progress(&progress, &state),
+            Ok(Update::Ended(ended)) => break ended,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                break Err("the measuring thread ended without a word; the log has more".into());
+            }
+        }
+        match signals.heard() {
+            0 => {}
+            1 if !stopping => {
+                stopping = true;
+                show.say("stopping after this batch; once more to stop at once");
+                stop(&handle.commands);
+            }
+            1 => {}
+            // The journal holds only whole lines: leaving now loses one round
+            // of one cell at most.
+            _ => return Ok(Outcome::Stopped),
+        }
+    };
+    handle.join();
+    show.bar.finish_and_clear();
+    let outcome = ended.map_err(anyhow::Error::msg)?;
+    show.finish(&state, outcome, &dir)?;
+    Ok(outcome)
+}
+
+fn stop(commands: &Sender<Command>) {
+    // A session that is over needs no stopping.
+    let _ = commands.send(Command::Stop);
+}
+
+/// Counts the signals that ask to stop.
+struct Signals(Arc<AtomicUsize>);
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+        let count = Arc::new(AtomicUsize::new(0));
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
+        let heard = Arc::clone(&count);
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            for signal in signals.forever() {
+                // Only a person's second ^C means at once.
+                if signal == SIGINT || heard.load(Ordering::SeqCst) == 0 {
+                    heard.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        })?;
+        Ok(Self(count))
+    }
+
+    fn heard(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What a person, or a program, sees.
+struct Show {
+    output: Output,
+    bar: ProgressBar,
+    /// Rounds that were told as a line.
+    told: usize,
+}
+
+impl Show {
+    fn new(dir: &Path, output: Output) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let bar = match (output, terminal) {
+            (Output::Table, true) => {
+                let target = ProgressDrawTarget::stderr_with_hz(5);
+                ProgressBar::with_draw_target(Some(0), target)
+            }
+            _ => ProgressBar::hidden(),
+        };
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}") {
+            bar.set_style(style.progress_chars("━━╌"));
+        }
+        let show = Self { output, bar, told: 0 };
+        show.say(&format!("run folder: {}", dir.display()));
+        show
+    }
+
+    /// A line for people; never on stdout.
+    fn say(&self, text: &str) {
+        if self.bar.is_hidden() {
+            // Nobody to tell is no reason to stop measuring.
+            let _ = writeln!(io::stderr(), "{text}");
+        } else {
+            self.bar.println(text);
+        }
+    }
+
+    /// False when nobody reads stdout any more.
+    fn event(&mut self, event: &Event, state: &SweepState) -> anyhow::Result<bool> {
+        if self.output == Output::Json {
+            let line = serde_json::to_string(event)?;
+            return written(writeln!(io::stdout(), "{line}"));
+        }
+        match event {
+            Event::Header(header) => {
+                let (ends, sets) = (
+                    format!(
+                        "zero-shot {} (α 0) → fine-tuned {} (α 1)",
+                        header.zeroshot, header.finetuned
+                    ),
+                    header
+                        .datasets
+                        .iter()
+                        .map(|d| format!("{} {} ({})", role(d.role), d.name, d.images)),
+                );
+                self.say(&format!("{ends}, {}", header.architecture));
+                if let Some(label) = &header.label {
+                    self.say(label);
+                }
+                self.say(&format!(
+                    "{} points on {}",
+                    header.alphas.len(),
+                    sets.collect::<Vec<_>>().join(", ")
+                ));
+            }
+            Event::Started { devices, .. } => {
+                self.say(&format!("measuring on {}", devices.join(", ")));
+                self.told = whole_rounds(state);
+            }
+            Event::Measured(_) => {
+                let rounds = whole_rounds(state);
+                if rounds > self.told {
+                    self.told = rounds;
+                    self.round(rounds, state);
+                }
+            }
+            Event::Notice { level, text } => {
+                let word = if *level == Level::Error { "error" } else { "note" };
+                self.say(&format!("{word}: {text}"));
+            }
+            Event::CellFailed { cell, message, .. } => {
+                let name = state.datasets().get(cell.dataset.index()).map_or("?", |d| &d.name);
+                let alpha = state.alphas().get(cell.alpha.index());
+                let alpha = alpha.map_or_else(String::new, ToString::to_string);
+                self.say(&format!("error: {name} at α = {alpha}: {message}"));
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn round(&self, rounds: usize, state: &SweepState) {
+        let (done, total) = state.work();
+        let percent = 100 * done / total.max(1);
+        self.say(&format!("round {rounds}: whole curve on {percent} % of the work"));
+    }
+
+    fn progress(&self, progress: &Progress, state: &SweepState) {
+        self.bar.set_length(progress.images_total);
+        self.bar.set_position(progress.images_done);
+        let name = state.datasets().get(progress.cell.dataset.index()).map_or("", |d| &d.name);
+        let alpha = state.alphas().get(progress.alpha.index());
+        let alpha = alpha.map_or_else(String::new, |alpha| format!("α {alpha} "));
+        let rate = progress.rate.map_or_else(String::new, |rate| {
+            let left = progress.images_total.saturating_sub(progress.images_done) as f64;
+            format!(" · {rate:.0} img/s · {} left", time(left / rate.max(1e-9)))
+        });
+        self.bar.set_message(format!("{alpha}{name}{rate}"));
+    }
+
+    fn finish(&self, state: &SweepState, outcome: Outcome, dir: &Path) -> anyhow::Result<()> {
+        if self.output == Output::Table {
+            let mut model = app::Model::new(app::Screen::Live, app::Mode::Watch, app::Look::default());
+            model.run = state.clone();
+            model.ended = Some(Ok(outcome));
+            written(write!(io::stdout(), "{}", app::summary(&model)))?;
+        }
+        let shown = dir.display();
+        self.say(&match outcome {
+            Outcome::Complete => format!("complete in {}: {shown}", time(state.seconds)),
+            Outcome::Partial => format!("some cells failed; the rest is in {shown}"),
+            Outcome::Stopped => {
+                format!("stopped early; go on with: alphascope sweep --resume --out {shown}")
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Rounds that every cell of the run has finished (or whose dataset has fewer,
+/// is skipped, or failed).
+fn whole_rounds(state: &SweepState) -> usize {
+    let most = state.datasets().iter().map(|d| d.rounds.len()).max().unwrap_or(0);
+    let measured = |round: usize| {
+        state.cell_ids().all(|id| {
+            let rounds = state.datasets().get(id.dataset.index()).map_or(0, |d| d.rounds.len());
+            let failed = state.cell(id).is_some_and(|cell| cell.failed.is_some());
+            round >= rounds
+                || state.has(id, RoundId(round))
+                || state.is_skipped(id.dataset)
+                || failed
+        })
+    };
+    (0..most).take_while(|&round| measured(round)).count()
+}
+
+/// False for a reader that went away, which is no error.
+fn written(result: io::Result<()>) -> anyhow::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(anyhow::Error::new(error).context("cannot write to stdout")),
+    }
+}
+
+fn role(role: sweep::spec::Role) -> &'static str {
+    match role {
+        sweep::spec::Role::Id => "ID",
+        sweep::spec::Role::Ood => "OOD",
+    }
+}
+
+/// `12 s`, `3 min 05 s`, `2 h 10 min`.
+fn time(seconds: f64) -> String {
+    let whole = seconds.clamp(0.0, 1e9).round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_for_people() {
+        assert_eq!(time(0.4), "0 s");
+        assert_eq!(time(185.0), "3 min 05 s");
+        assert_eq!(time(7800.0), "2 h 10 min");
+        assert_eq!(time(f64::NAN), "0 s");
+    }
+}

@@ -1,0 +1,312 @@
+//! From a spec to a running session: opens the inputs, the run folder and its
+//! journal, and makes the engines. The screen and the headless sweep both start
+//! here.
+
+#[cfg(feature = "tui")]
+mod host;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+#[cfg(feature = "tui")]
+pub use host::Outside;
+
+use crate::inputs::{Inputs, InputsError};
+use crate::session::{self, SessionHandle, Waker};
+use crate::sim::{SimEngine, SimScript};
+use crate::sweep::drive::EngineFactory;
+use crate::sweep::event::{Event, Header};
+use crate::sweep::journal::{self, Journal, JournalError};
+use crate::sweep::plan::{Shard, rounds};
+use crate::sweep::spec::{Alphas, Spec, SpecError};
+
+/// Name of the resolved spec in a run folder.
+pub const SPEC_FILE: &str = "spec.toml";
+
+/// Why a sweep does not start. Nothing was changed on the disk.
+#[derive(Debug, Error)]
+pub enum LaunchError {
+    /// The spec.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A checkpoint or dataset.
+    #[error(transparent)]
+    Inputs(#[from] InputsError),
+    /// The run folder.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// No device to measure on.
+    #[error("{0}")]
+    Device(String),
+    /// The run was begun with something else.
+    #[error(
+        "cannot resume {path}: it was begun with other settings or inputs ({}); use another \
+         folder with --out, or put back what changed", .differences.join("; ")
+    )]
+    Changed {
+        /// The run folder.
+        path: PathBuf,
+        /// Field: then, now.
+        differences: Vec<String>,
+    },
+    /// There is nowhere to put a run.
+    #[error("cannot make a run folder{}: {source}; name one with --out", at(.path))]
+    Folder {
+        /// Where it was tried.
+        path: Option<PathBuf>,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The resolved spec cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+fn at(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or_else(String::new, |path| format!(" in {}", path.display()))
+}
+
+/// What measures.
+#[derive(Clone, Debug)]
+pub enum Measure {
+    /// libtorch, on `auto`, `cpu`, `cuda` or `cuda:0,1`.
+    Device(String),
+    /// The pretend engine.
+    Sim(SimScript),
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The sweep.
+    pub spec: Spec,
+    /// Names the spec in messages.
+    pub spec_path: PathBuf,
+    /// Run folder; `None`: a new one where runs go.
+    pub out: Option<PathBuf>,
+    /// Go on with the run that is there.
+    pub resume: bool,
+    /// Which part of the cells.
+    pub shard: Shard,
+    /// What measures.
+    pub measure: Measure,
+}
+
+/// A session that is ready to start.
+pub struct Launch {
+    setup: session::Setup,
+}
+
+impl Launch {
+    /// Opens everything. The run folder is made last, when nothing else can go
+    /// wrong.
+    ///
+    /// # Errors
+    /// [`LaunchError`].
+    pub fn prepare(request: Request) -> Result<Self, LaunchError> {
+        let Request { spec, spec_path, out, resume, shard, measure } = request;
+        spec.check(&spec_path)?;
+        let inputs = Arc::new(Inputs::open(spec)?);
+        let hashes = inputs.hashes()?;
+        let resolved = resolve(inputs.spec.clone(), hashes);
+        changed(&spec_path, &inputs.spec, &resolved)?;
+        let batch = resolved.sweep.batch;
+        let header =
+            inputs.header(fingerprint(&resolved)?, resolved.grid(), |images| rounds(images, batch));
+        let engines = engines(&inputs, &header, &measure)?;
+        let dir = match out {
+            Some(dir) => std::path::absolute(&dir)
+                .map_err(|source| LaunchError::Folder { path: Some(dir), source })?,
+            None => new_dir(&header)?,
+        };
+        let journal = open(&dir, shard, resume, &resolved)?;
+        let notices = inputs.notices.clone();
+        Ok(Self { setup: session::Setup { dir, journal, header, shard, engines, notices } })
+    }
+
+    /// The run folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.setup.dir
+    }
+
+    /// Starts to measure.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub fn start(self, waker: Waker) -> Result<SessionHandle, JournalError> {
+        session::start(self.setup, waker)
+    }
+}
+
+/// The spec as it is kept in the run folder: every choice explicit, and the
+/// hash of every input.
+fn resolve(mut spec: Spec, hashes: std::collections::BTreeMap<String, String>) -> Spec {
+    spec.sweep.alphas = Alphas::List(spec.grid());
+    spec.inputs = hashes;
+    spec
+}
+
+/// Hash of all that decides the results.
+fn fingerprint(resolved: &Spec) -> Result<String, SpecError> {
+    Ok(blake3::hash(resolved.to_toml()?.as_bytes()).to_hex().to_string())
+}
+
+/// A spec from a run folder says which inputs it was resolved with.
+fn changed(path: &Path, asked: &Spec, resolved: &Spec) -> Result<(), LaunchError> {
+    if asked.inputs.is_empty() {
+        return Ok(());
+    }
+    let mut then = resolved.clone();
+    then.inputs.clone_from(&asked.inputs);
+    refuse_changes(path, &then, resolved)
+}
+
+fn refuse_changes(path: &Path, then: &Spec, now: &Spec) -> Result<(), LaunchError> {
+    let differences = differences(&then.to_toml()?, &now.to_toml()?);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(LaunchError::Changed { path: path.into(), differences })
+}
+
+/// Leaves of two TOML texts that are not the same, as `field: then, now`.
+fn differences(then: &str, now: &str) -> Vec<String> {
+    fn leaves(value: &toml::Value, at: &str, into: &mut Vec<(String, String)>) {
+        match value {
+            toml::Value::Table(table) => {
+                for (key, value) in table {
+                    let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                    leaves(value, &at, into);
+                }
+            }
+            toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+                for (index, item) in items.iter().enumerate() {
+                    leaves(item, &format!("{at}[{index}]"), into);
+                }
+            }
+            leaf => into.push((at.into(), leaf.to_string())),
+        }
+    }
+    let read = |text: &str| {
+        let mut found = Vec::new();
+        if let Ok(table) = text.parse::<toml::Table>() {
+            leaves(&toml::Value::Table(table), "", &mut found);
+        }
+        found
+    };
+    let (then, now) = (read(then), read(now));
+    let lookup = |list: &[(String, String)], key: &str| {
+        list.iter().find(|(k, _)| k == key).map_or("nothing".into(), |(_, value)| value.clone())
+    };
+    let mut keys: Vec<&String> = then.iter().chain(&now).map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.into_iter()
+        .map(|key| (key, lookup(&then, key), lookup(&now, key)))
+        .filter(|(_, then, now)| then != now)
+        .map(|(key, then, now)| format!("`{key}` was {then}, is {now}"))
+        .collect()
+}
+
+fn new_dir(header: &Header) -> Result<PathBuf, LaunchError> {
+    let Some(runs) = crate::config::runs_dir() else {
+        let source = std::io::Error::other("this system names no home folder");
+        return Err(LaunchError::Folder { path: None, source });
+    };
+    let stem = format!("{}-{}", header.zeroshot, header.finetuned);
+    crate::config::new_run_dir(&runs, &stem)
+        .map_err(|source| LaunchError::Folder { path: Some(runs), source })
+}
+
+/// Opens the journal; refuses a folder with another run in it.
+fn open(dir: &Path, shard: Shard, resume: bool, resolved: &Spec) -> Result<Journal, LaunchError> {
+    let spec_path = dir.join(SPEC_FILE);
+    let journal = Journal::open(dir, shard)?;
+    if !journal.is_empty() && !resume {
+        return Err(JournalError::Exists { path: dir.into() }.into());
+    }
+    // Other shards of the same run may have been first.
+    if spec_path.exists() {
+        refuse_changes(dir, &Spec::load(&spec_path)?, resolved)?;
+    } else {
+        let text = format!(
+            "# The sweep in this folder, every choice explicit, with the hash of every input.\n\
+             # Go on with it: alphascope sweep --resume --out DIR\n\n{}",
+            resolved.to_toml()?
+        );
+        crate::config::write_whole(&spec_path, text.as_bytes())
+            .map_err(|source| LaunchError::Write { path: spec_path, source })?;
+    }
+    let other = journal::read(dir)?.into_iter().find_map(|event| match event {
+        Event::Header(header) => Some(header),
+        _ => None,
+    });
+    let fingerprint = fingerprint(resolved)?;
+    match other {
+        Some(header) if header.spec_hash != fingerprint => Err(LaunchError::Changed {
+            path: dir.into(),
+            differences: vec![format!(
+                "the journal's spec has the hash {}, this one {fingerprint}",
+                header.spec_hash
+            )],
+        }),
+        _ => Ok(journal),
+    }
+}
+
+/// One engine for each worker. They are made on the workers' threads.
+fn engines(
+    inputs: &Arc<Inputs>,
+    header: &Header,
+    measure: &Measure,
+) -> Result<Vec<EngineFactory>, LaunchError> {
+    match measure {
+        Measure::Sim(script) => {
+            let (header, script) = (header.clone(), script.clone());
+            Ok(vec![Box::new(move || Ok(Box::new(SimEngine::new(header, script))))])
+        }
+        Measure::Device(device) => on_device(inputs, device),
+    }
+}
+
+#[cfg(feature = "torch")]
+fn on_device(inputs: &Arc<Inputs>, device: &str) -> Result<Vec<EngineFactory>, LaunchError> {
+    let devices = crate::torch::devices(device).map_err(LaunchError::Device)?;
+    let make = |device| -> EngineFactory {
+        let inputs = Arc::clone(inputs);
+        Box::new(move || Ok(Box::new(crate::torch::TorchEngine::new(inputs, device)?)))
+    };
+    Ok(devices.into_iter().map(make).collect())
+}
+
+#[cfg(not(feature = "torch"))]
+fn on_device(_: &Arc<Inputs>, _: &str) -> Result<Vec<EngineFactory>, LaunchError> {
+    Err(LaunchError::Device(
+        "this build has no measuring engine (it was built without the feature `torch`): build \
+         with `cargo build --release`"
+            .into(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_name_the_field_then_and_now() {
+        let then = "a = 1\n[b]\nc = 'x'\n[[d]]\ne = 2\n";
+        let now = "a = 1\n[b]\nc = 'y'\n[[d]]\ne = 2\nf = true\n";
+        assert_eq!(
+            differences(then, now),
+            ["`b.c` was \"x\", is \"y\"", "`d[0].f` was nothing, is true"]
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! What the screen asks of the outside, answered by the real thing.
+
+use std::path::{Path, PathBuf};
+
+use super::{Launch, Measure, Request};
+use crate::app::setup::{DataFacts, Demo, FileFacts, Job, PairFacts};
+use crate::checkpoint::{self, Checkpoint};
+use crate::dataset::Dataset;
+use crate::demo;
+use crate::runtime::Host;
+use crate::session::{SessionHandle, Waker};
+use crate::sim::SimScript;
+use crate::sweep::plan::Shard;
+use crate::sweep::spec::{DatasetSpec, Role, Spec};
+
+/// Differences shown of a pair that does not match.
+const SHOWN: usize = 8;
+
+/// Files, datasets, devices and sessions of this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// Where the demo is unpacked.
+    pub cache: Option<PathBuf>,
+    /// Pretend to measure.
+    pub sim: Option<SimScript>,
+    /// Run folder of the sweep the command line asked for.
+    pub out: Option<PathBuf>,
+    /// Go on with the run in it.
+    pub resume: bool,
+}
+
+impl Outside {
+    fn measure(&self, device: String) -> Measure {
+        self.sim.clone().map_or(Measure::Device(device), Measure::Sim)
+    }
+
+    fn launch(&self, request: Request, waker: Waker) -> Result<SessionHandle, String> {
+        let launch = Launch::prepare(request).map_err(|error| error.to_string())?;
+        launch.start(waker).map_err(|error| error.to_string())
+    }
+}
+
+impl Host for Outside {
+    fn start(&self, job: Job, waker: Waker) -> Result<SessionHandle, String> {
+        let request = Request {
+            spec: job.spec,
+            spec_path: PathBuf::from("(set-up)"),
+            resume: self.resume,
+            out: job.output.or_else(|| self.out.clone()),
+            shard: Shard::whole(),
+            measure: self.measure(job.device),
+        };
+        self.launch(request, waker)
+    }
+
+    fn demo(&self, demo: Demo, device: String, waker: Waker) -> Result<SessionHandle, String> {
+        let cache = self.cache.as_deref().ok_or("this system names no cache folder")?;
+        let pair = match demo {
+            Demo::Success => demo::Pair::Success,
+            Demo::Failed => demo::Pair::Failed,
+            Demo::Hot => demo::Pair::Hot,
+        };
+        let dir = demo::unpack(cache)
+            .map_err(|error| format!("cannot unpack the demo in {}: {error}", cache.display()))?;
+        let spec_path = dir.join(pair.spec());
+        let request = Request {
+            spec: Spec::load(&spec_path).map_err(|error| error.to_string())?,
+            spec_path,
+            out: self.out.clone(),
+            resume: self.resume,
+            shard: Shard::whole(),
+            measure: self.measure(device),
+        };
+        self.launch(request, waker)
+    }
+
+    fn checkpoint(&self, path: &Path) -> Result<FileFacts, String> {
+        let it = checkpoint::describe(path).map_err(|error| error.to_string())?;
+        Ok(facts(&it))
+    }
+
+    fn compare(&self, zeroshot: &Path, finetuned: &Path) -> Result<PairFacts, String> {
+        // A file that is no checkpoint is the file's trouble, not the pair's.
+        for path in [zeroshot, finetuned] {
+            Checkpoint::open(path).map_err(|error| error.to_string())?;
+        }
+        match checkpoint::Pair::open(zeroshot, finetuned, &checkpoint::Overrides::default()) {
+            Ok(pair) => Ok(PairFacts { notices: pair.notices, ..PairFacts::default() }),
+            Err(error) => {
+                let text = error.to_string();
+                let mut lines: Vec<String> =
+                    text.lines().map(|line| line.trim().to_string()).collect();
+                lines.retain(|line| !line.is_empty());
+                let more = lines.len().saturating_sub(SHOWN);
+                lines.truncate(SHOWN);
+                Ok(PairFacts { differences: lines, more, notices: Vec::new() })
+            }
+        }
+    }
+
+    fn dataset(&self, path: &Path) -> Result<DataFacts, String> {
+        let spec = DatasetSpec {
+            name: "probe".into(),
+            role: Role::Ood,
+            path: path.into(),
+            classnames: None,
+            templates: None,
+            limit: None,
+        };
+        let dataset = Dataset::open(&spec).map_err(|error| error.to_string())?;
+        Ok(DataFacts {
+            layout: dataset.layout().to_string(),
+            images: dataset.len(),
+            classes: dataset.classes().len(),
+            problems: dataset.problems().iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn devices(&self) -> Vec<String> {
+        let gpus = gpus();
+        let all = (gpus > 1).then(|| "cuda".to_string());
+        let each = (0..gpus).map(|index| format!("cuda:{index}"));
+        ["auto".to_string(), "cpu".to_string()].into_iter().chain(all).chain(each).collect()
+    }
+}
+
+fn facts(it: &checkpoint::Description) -> FileFacts {
+    let mut detail = format!("{}, {}", it.container, it.dialect);
+    if let Some(head) = &it.head {
+        detail.push_str(&format!(", head of {} classes", head.classes));
+    }
+    let dtypes: Vec<&str> = it.dtypes.keys().copied().collect();
+    FileFacts {
+        architecture: it.label.clone(),
+        dtype: dtypes.join(" + "),
+        bytes: it.bytes,
+        tensors: it.tensors,
+        detail,
+    }
+}
+
+#[cfg(feature = "torch")]
+fn gpus() -> usize {
+    crate::torch::runtime::init().cuda.devices().len()
+}
+
+#[cfg(not(feature = "torch"))]
+fn gpus() -> usize {
+    0
+}

@@ -219,7 +219,8 @@ impl Show {
 
     fn finish(&self, state: &SweepState, outcome: Outcome, dir: &Path) -> anyhow::Result<()> {
         if self.output == Output::Table {
-            let mut model = app::Model::new(app::Screen::Live, app::Mode::Watch, app::Look::default());
+            let mut model =
+                app::Model::new(app::Screen::Live, app::Mode::Watch, app::Look::default());
             model.run = state.clone();
             model.ended = Some(Ok(outcome));
             written(write!(io::stdout(), "{}", app::summary(&model)))?;

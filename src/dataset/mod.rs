@@ -11,6 +11,7 @@
 
 mod cache;
 pub mod decode;
+mod describe;
 mod error;
 mod folder;
 mod layout;
@@ -29,6 +30,7 @@ use serde::Serialize;
 
 pub use cache::PixelCache;
 pub use decode::{DecodeError, Preprocess};
+pub use describe::{ClassCount, Description, Sizes, Unreadable, describe};
 pub use error::DatasetError;
 pub use layout::Layout;
 pub use prompts::{DEFAULT_TEMPLATE, prompts, read_classes, read_templates};
@@ -290,6 +292,30 @@ impl Dataset {
                 let (path, file) = &self.0.shards[*shard as usize];
                 shards::read_at(file, *offset, *length).map_err(DatasetError::read(path))
             }
+        }
+    }
+
+    /// At most the first `n` encoded bytes of image `i`.
+    pub(crate) fn head(&self, i: usize, n: u64) -> Result<Vec<u8>, DatasetError> {
+        use std::io::Read as _;
+        match &self.0.entries[i].at {
+            Location::File(path) => {
+                let mut head = Vec::new();
+                let read = File::open(path).and_then(|file| file.take(n).read_to_end(&mut head));
+                read.map(|_| head).map_err(DatasetError::read(path))
+            }
+            Location::Shard { shard, offset, length } => {
+                let (path, file) = &self.0.shards[*shard as usize];
+                shards::read_at(file, *offset, n.min(*length)).map_err(DatasetError::read(path))
+            }
+        }
+    }
+
+    /// Encoded bytes of image `i`; 0 where the file is gone.
+    pub(crate) fn encoded_len(&self, i: usize) -> u64 {
+        match &self.0.entries[i].at {
+            Location::File(path) => std::fs::metadata(path).map_or(0, |meta| meta.len()),
+            Location::Shard { length, .. } => *length,
         }
     }
 

@@ -13,6 +13,9 @@ mod png;
 mod raster;
 mod resample;
 
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+
 use thiserror::Error;
 
 use raster::Raster;
@@ -70,31 +73,83 @@ impl Preprocess {
     /// When the bytes are no image of a known format, are damaged or cut
     /// short, or the image is too large. Never panics, prints nothing.
     pub fn decode(&self, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
-        let work = || read(bytes).map(|raster| raster.crop(self.size));
-        std::panic::catch_unwind(work)
-            .unwrap_or_else(|_| Err(DecodeError::new("the decoder failed on damaged data")))
+        caught(|| read(bytes).map(|raster| raster.crop(self.size)))
     }
 }
 
-/// Decodes an image in its own mode, by the format its first bytes tell.
-fn read(bytes: &[u8]) -> Result<Raster, DecodeError> {
-    match bytes {
-        [0xFF, 0xD8, 0xFF, ..] => jpeg::read(bytes),
-        [0x89, b'P', b'N', b'G', ..] => png::read(bytes),
-        [b'G', b'I', b'F', b'8', ..] => others::gif(bytes),
-        [b'B', b'M', ..] => others::bmp(bytes),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
-            others::by_image(bytes, image::ImageFormat::WebP)
-        }
-        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => {
-            others::by_image(bytes, image::ImageFormat::Tiff)
-        }
-        [b'P', b'1'..=b'6', ..] => others::by_image(bytes, image::ImageFormat::Pnm),
-        [] => Err(DecodeError::new("the file is empty")),
-        _ => Err(DecodeError::new(
-            "not a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM image, by its first bytes",
-        )),
+/// A format, as the first bytes of a file tell it (its name may lie).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Jpeg,
+    Png,
+    Gif,
+    Bmp,
+    WebP,
+    Tiff,
+    Pnm,
+}
+
+impl Format {
+    /// `None` for what is none of them.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        Some(match bytes {
+            [0xFF, 0xD8, 0xFF, ..] => Self::Jpeg,
+            [0x89, b'P', b'N', b'G', ..] => Self::Png,
+            [b'G', b'I', b'F', b'8', ..] => Self::Gif,
+            [b'B', b'M', ..] => Self::Bmp,
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::WebP,
+            [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Self::Tiff,
+            [b'P', b'1'..=b'6', ..] => Self::Pnm,
+            _ => return None,
+        })
     }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Gif => "GIF",
+            Self::Bmp => "BMP",
+            Self::WebP => "WebP",
+            Self::Tiff => "TIFF",
+            Self::Pnm => "PNM",
+        })
+    }
+}
+
+/// Decodes an image in its own mode.
+fn read(bytes: &[u8]) -> Result<Raster, DecodeError> {
+    match Format::of(bytes).ok_or_else(|| unknown(bytes))? {
+        Format::Jpeg => jpeg::read(bytes),
+        Format::Png => png::read(bytes),
+        Format::Gif => others::gif(bytes),
+        Format::Bmp => others::bmp(bytes),
+        Format::WebP => others::by_image(bytes, image::ImageFormat::WebP),
+        Format::Tiff => others::by_image(bytes, image::ImageFormat::Tiff),
+        Format::Pnm => others::by_image(bytes, image::ImageFormat::Pnm),
+    }
+}
+
+/// The error for bytes that are no known format.
+pub(crate) fn unknown(bytes: &[u8]) -> DecodeError {
+    DecodeError::new(if bytes.is_empty() {
+        "the file is empty"
+    } else {
+        "not a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM image, by its first bytes"
+    })
+}
+
+/// Decodes an image in full and says its width and height.
+pub(crate) fn size(bytes: &[u8]) -> Result<(usize, usize), DecodeError> {
+    caught(|| read(bytes).map(|raster| (raster.width, raster.height)))
+}
+
+/// A decoder that panics on damaged data is an error like any other.
+fn caught<T>(work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    std::panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(DecodeError::new("the decoder failed on damaged data")))
 }
 
 /// Checks the size before anything is allocated for it.

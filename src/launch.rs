@@ -279,10 +279,11 @@ fn engines(
 
 #[cfg(feature = "torch")]
 fn on_device(inputs: &Arc<Inputs>, device: &str) -> Result<Vec<EngineFactory>, LaunchError> {
-    let devices = crate::torch::devices(device).map_err(LaunchError::Device)?;
+    use crate::torch::{device::DeviceChoice, engine::TorchEngine, runtime};
+    let devices = DeviceChoice::parse(device, runtime::init()).map_err(LaunchError::Device)?;
     let make = |device| -> EngineFactory {
         let inputs = Arc::clone(inputs);
-        Box::new(move || Ok(Box::new(crate::torch::TorchEngine::new(inputs, device)?)))
+        Box::new(move || Ok(Box::new(TorchEngine::new(inputs, device)?)))
     };
     Ok(devices.into_iter().map(make).collect())
 }

@@ -100,6 +100,7 @@ impl Engine for SimEngine {
             return Err(EngineError::Fatal("the pretended device is gone".into()));
         }
         if self.script.panic_after.is_some_and(|after| self.batches > after) {
+            #[allow(clippy::panic)] // it is what was asked for
             std::panic::panic_any("a pretended panic".to_string());
         }
         let here = self.header.alphas.iter().position(|&point| point == self.alpha).map(AlphaId);

@@ -332,11 +332,7 @@ fn on_browser(state: &mut State, act: Do, key: Key) -> Vec<Effect> {
                 return open(state, path);
             }
         }
-        Do::Complete => {
-            if browser.complete() {
-                return typed(state);
-            }
-        }
+        Do::Complete if browser.complete() => return typed(state),
         Do::Hidden => {
             browser.hidden = !browser.hidden;
             browser.step(0);

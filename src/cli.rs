@@ -215,11 +215,26 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let text = sentence(&error);
+            tracing::error!("{text}");
+            let _ = writeln!(io::stderr(), "error: {text}");
             ExitCode::from(BAD)
         }
     }
+}
+
+/// The error and its causes. Our own errors name their cause themselves: a
+/// cause that was said already is not said again.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -87,3 +87,29 @@ fn files_cut_short_are_errors() {
         assert!(Preprocess::clip(20).decode(short).is_err(), "{file}");
     }
 }
+
+/// What a terminal shows must be ours alone: damaged images print nothing.
+/// The test runs itself once more as a process of its own to see its output.
+#[test]
+fn damaged_images_print_nothing() {
+    const CHILD: &str = "ALPHASCOPE_TEST_DAMAGED";
+    if std::env::var_os(CHILD).is_some() {
+        for entry in std::fs::read_dir(fixtures()).unwrap() {
+            let mut bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let n = bytes.len();
+            for at in (2..n).step_by(n / 40 + 1) {
+                bytes[at] ^= 0xA5;
+                let _ = Preprocess::clip(20).decode(&bytes);
+                let _ = Preprocess::clip(20).decode(&bytes[..at]);
+            }
+        }
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "damaged_images_print_nothing", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && error.is_empty(), "{error}");
+}

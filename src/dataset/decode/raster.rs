@@ -101,13 +101,12 @@ impl Raster {
 
 /// The crop of an image that needs no resizing.
 fn window_of<T: Copy>(data: &[T], width: usize, channels: usize, x: &Axis, y: &Axis) -> Vec<T> {
-    (y.start..y.start + y.count)
-        .flat_map(|row| {
-            let start = (row * width + x.start) * channels;
-            &data[start..start + x.count * channels]
-        })
-        .copied()
-        .collect()
+    let mut out = Vec::with_capacity(x.count * y.count * channels);
+    for row in y.start..y.start + y.count {
+        let start = (row * width + x.start) * channels;
+        out.extend_from_slice(&data[start..start + x.count * channels]);
+    }
+    out
 }
 
 fn grey_to_rgb(data: &[u8]) -> Vec<u8> {

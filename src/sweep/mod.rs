@@ -10,3 +10,4 @@ pub mod journal;
 pub mod plan;
 pub mod spec;
 pub mod state;
+pub mod stats;

@@ -1,0 +1,393 @@
+//! Gain, barriers, and the verdict on a sweep.
+
+use super::super::ids::{AlphaId, DatasetId, VariantId};
+use super::super::state::SweepState;
+use super::bootstrap::{DRAWS, basic, resample};
+use super::paired::{Paired, known_points};
+use super::{Interval, ood_datasets};
+
+/// Images of a dataset under which a partial result is too early to judge.
+const FEW: usize = 30;
+
+/// What interpolating wins: max over 0 < α < 1 of OOD(α) − max(OOD(0), OOD(1)),
+/// in percentage points.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gain {
+    /// With its paired 95 % interval.
+    pub points: Interval,
+    /// The interior point with the highest OOD accuracy.
+    pub best_alpha: AlphaId,
+    /// OOD accuracy there, at 0 and at 1, as fractions, on the images of the
+    /// comparison.
+    pub best: f64,
+    /// See [`Gain::best`].
+    pub zeroshot: f64,
+    /// See [`Gain::best`].
+    pub finetuned: f64,
+    /// Images of the smallest and of all comparisons.
+    pub images: (usize, usize),
+    /// True when every image of every OOD dataset is in it.
+    pub complete: bool,
+    /// Points of the path that are in the grid but not in the comparison:
+    /// failed, or not measured on every OOD dataset yet.
+    pub left_out: Vec<AlphaId>,
+}
+
+/// How far the curve falls below the straight line between its ends: max over
+/// 0 ≤ α ≤ 1 of (1−α)·A(0) + α·A(1) − A(α), in percentage points; 0 where it
+/// never does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Barrier {
+    /// With its paired 95 % interval; never below 0.
+    pub points: Interval,
+    /// Where it is highest; `None` where there is none.
+    pub alpha: Option<AlphaId>,
+    /// Images of the comparison (the smallest dataset's, of a mean).
+    pub images: usize,
+    /// True when every image is in it.
+    pub complete: bool,
+}
+
+impl Barrier {
+    /// True when its interval lies above 0.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.points.lo > 0.0
+    }
+
+    fn counts(&self) -> bool {
+        self.is_certain() && (self.complete || self.images >= FEW)
+    }
+}
+
+/// What a sweep shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The gain's interval lies above 0.
+    Success,
+    /// Not a success, and the gain's interval lies below 0 or a barrier's (of a
+    /// dataset or of the OOD mean) lies above 0.
+    Failure,
+    /// Neither: more images may tell, or there is nothing to tell.
+    Undecided,
+    /// Not enough is measured to say anything.
+    TooEarly,
+}
+
+impl Verdict {
+    /// As people read it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure mode",
+            Self::Undecided => "undecided",
+            Self::TooEarly => "too early to say",
+        }
+    }
+}
+
+/// Everything the verdict rests on, computed together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// See [`gain`].
+    pub gain: Option<Gain>,
+    /// Of each dataset that is not skipped and has a barrier to speak of: see
+    /// [`barrier`].
+    pub barriers: Vec<(DatasetId, Barrier)>,
+    /// See [`ood_barrier`].
+    pub ood_barrier: Option<Barrier>,
+    /// Success, failure, or not yet.
+    pub verdict: Verdict,
+    /// Why, in one sentence without a full stop.
+    pub reason: String,
+}
+
+/// Gain of interpolating over the better end. Compared on the images measured
+/// at every point that takes part; interval by paired bootstrap (2000 draws,
+/// seeded by the header's seed), where every draw chooses its own best point
+/// and better end, reflected (basic). `None` when an end or every point between
+/// is missing, or no OOD dataset is there.
+#[must_use]
+pub fn gain(state: &SweepState, variant: VariantId) -> Option<Gain> {
+    Sampled::ood(state, variant)?.gain(state)
+}
+
+/// Barrier of the path on one dataset; compared and bounded as [`gain`] is.
+/// `None` when an end or every point between is missing.
+#[must_use]
+pub fn barrier(state: &SweepState, variant: VariantId, dataset: DatasetId) -> Option<Barrier> {
+    let points = known_points(state, variant, dataset);
+    Sampled::new(state, variant, &[dataset], points).map(|it| it.barrier())
+}
+
+/// Barrier of the path in the OOD mean; compared and bounded as [`gain`] is.
+#[must_use]
+pub fn ood_barrier(state: &SweepState, variant: VariantId) -> Option<Barrier> {
+    Sampled::ood(state, variant).map(|it| it.barrier())
+}
+
+/// Gain, barriers and verdict of one variant.
+///
+/// * *success*: the gain's 95 % interval lies above 0; a barrier is mentioned.
+/// * *failure mode*: else, when the gain's interval lies below 0, or that of a
+///   barrier (a dataset's, ID or OOD, or the OOD mean's) above 0.
+/// * *too early*: nothing can be compared yet, or fewer than 30 images of some
+///   OOD dataset are and that is not all of it.
+/// * *undecided*: else.
+#[must_use]
+pub fn judge(state: &SweepState, variant: VariantId) -> Judgement {
+    let ood = Sampled::ood(state, variant);
+    let gain = ood.as_ref().and_then(|ood| ood.gain(state));
+    let ood_barrier = ood.as_ref().map(Sampled::barrier);
+    let datasets = (0..state.datasets().len()).map(DatasetId);
+    let kept = datasets.filter(|&dataset| !state.is_skipped(dataset));
+    let barriers: Vec<_> = kept
+        .filter_map(|dataset| {
+            let points = known_points(state, variant, dataset);
+            // The OOD mean has resampled its datasets already.
+            let shared = ood.as_ref().and_then(|ood| ood.only(dataset, &points));
+            let sampled = match shared {
+                Some(sampled) => sampled,
+                None => Sampled::new(state, variant, &[dataset], points)?,
+            };
+            Some((dataset, sampled.barrier()))
+        })
+        .collect();
+    let (verdict, reason) = decide(state, gain.as_ref(), &barriers, ood_barrier.as_ref());
+    Judgement { gain, barriers, ood_barrier, verdict, reason }
+}
+
+fn decide(
+    state: &SweepState,
+    gain: Option<&Gain>,
+    barriers: &[(DatasetId, Barrier)],
+    ood_barrier: Option<&Barrier>,
+) -> (Verdict, String) {
+    let named = barriers.iter().map(|(dataset, it)| (dataset_name(state, *dataset), it));
+    let all = ood_barrier.map(|it| ("the OOD mean", it)).into_iter().chain(named);
+    let worst = all
+        .filter(|(_, it)| it.counts())
+        .reduce(|a, b| if b.1.points.value > a.1.points.value { b } else { a });
+    let barrier = worst.map(|(name, it)| {
+        let at = it.alpha.map_or(String::new(), |alpha| format!(" at α = {}", point(state, alpha)));
+        let Interval { value, lo, hi } = it.points;
+        format!("a barrier of {value:.1} points ({lo:.1} to {hi:.1}) on {name}{at}")
+    });
+    let Some(gain) = gain else {
+        return match barrier {
+            Some(barrier) => (Verdict::Failure, barrier),
+            None => nothing(state),
+        };
+    };
+    let Interval { value, lo, hi } = gain.points;
+    let said = format!(
+        "{} points ({} to {}) at α = {} over the better end",
+        signed(value),
+        signed(lo),
+        signed(hi),
+        point(state, gain.best_alpha)
+    );
+    let early = !gain.complete && gain.images.0 < FEW;
+    match barrier {
+        None if early => {
+            let images = gain.images.0;
+            (Verdict::TooEarly, format!("{images} images of a dataset are too few to judge by"))
+        }
+        barrier if lo > 0.0 && !early => {
+            let also = barrier.map_or(String::new(), |barrier| format!("; yet {barrier}"));
+            (Verdict::Success, format!("OOD accuracy {said}{also}"))
+        }
+        None if hi < 0.0 => (Verdict::Failure, format!("OOD accuracy at best {said}")),
+        Some(barrier) if hi < 0.0 && !early => {
+            (Verdict::Failure, format!("OOD accuracy at best {said}; {barrier}"))
+        }
+        Some(barrier) => (Verdict::Failure, barrier),
+        None => (Verdict::Undecided, format!("OOD accuracy {said}: the interval holds 0")),
+    }
+}
+
+/// Why there is no gain to speak of.
+fn nothing(state: &SweepState) -> (Verdict, String) {
+    let ends = state.alphas().iter().filter(|alpha| alpha.is_end()).count();
+    let undecided = |why: &str| (Verdict::Undecided, why.to_string());
+    if state.header().is_some() && ood_datasets(state).is_empty() {
+        undecided("no OOD dataset is measured, so there is no gain to judge")
+    } else if state.header().is_some() && ends < 2 {
+        undecided("the grid lacks α = 0 or α = 1, so there is no gain to judge")
+    } else if state.header().is_some() && !state.alphas().iter().any(|alpha| alpha.is_interior()) {
+        undecided("the grid has no point between the ends, so there is no gain to judge")
+    } else if state.outcome.is_some() {
+        undecided("an end, or every point between, could not be measured on every OOD dataset")
+    } else {
+        (Verdict::TooEarly, "both ends and a point between are not measured yet".into())
+    }
+}
+
+fn dataset_name(state: &SweepState, dataset: DatasetId) -> &str {
+    state.datasets().get(dataset.index()).map_or("?", |info| info.name.as_str())
+}
+
+fn point(state: &SweepState, alpha: AlphaId) -> String {
+    state.alphas().get(alpha.index()).map_or_else(String::new, |alpha| {
+        let text = format!("{alpha:.3}");
+        text.trim_end_matches('0').trim_end_matches('.').to_string()
+    })
+}
+
+/// One decimal with a sign and a true minus; zero has none.
+fn signed(value: f64) -> String {
+    let text = format!("{:.1}", value.abs());
+    match (text.as_str(), value < 0.0) {
+        ("0.0", _) => text,
+        (_, true) => format!("−{text}"),
+        (_, false) => format!("+{text}"),
+    }
+}
+
+/// Datasets measured at the same points, with their bootstrap draws.
+struct Sampled {
+    points: Vec<AlphaId>,
+    /// α of each point.
+    alphas: Vec<f64>,
+    sets: Vec<SampledSet>,
+}
+
+#[derive(Clone)]
+struct SampledSet {
+    dataset: DatasetId,
+    images: usize,
+    owed: usize,
+    accuracy: Vec<f64>,
+    /// Accuracies of the draws, up to a number common to a draw.
+    draws: std::sync::Arc<[f64]>,
+}
+
+impl Sampled {
+    /// `None` when an end or every point between is missing, or no image was
+    /// measured at all points.
+    fn new(
+        state: &SweepState,
+        variant: VariantId,
+        datasets: &[DatasetId],
+        points: Vec<AlphaId>,
+    ) -> Option<Self> {
+        let alphas: Vec<f64> = points.iter().map(|id| state.alphas()[id.index()].get()).collect();
+        let ends = alphas.first() == Some(&0.0) && alphas.last() == Some(&1.0);
+        if !ends || alphas.len() < 3 || datasets.is_empty() {
+            return None;
+        }
+        let seed = state.header()?.seed;
+        let set = |&dataset: &DatasetId| {
+            let paired = Paired::of(state, variant, dataset, &points)?;
+            Some(SampledSet {
+                dataset,
+                images: paired.images,
+                owed: state.datasets()[dataset.index()].images,
+                accuracy: paired.accuracy(),
+                draws: resample(&paired, seed, dataset.index() as u64, DRAWS).into(),
+            })
+        };
+        let sets = datasets.iter().map(set).collect::<Option<Vec<_>>>()?;
+        Some(Self { points, alphas, sets })
+    }
+
+    /// The OOD datasets at the points all of them know.
+    fn ood(state: &SweepState, variant: VariantId) -> Option<Self> {
+        let datasets = ood_datasets(state);
+        let known = datasets.iter().map(|&dataset| known_points(state, variant, dataset));
+        let points = known.reduce(|mut all, other| {
+            all.retain(|point| other.contains(point));
+            all
+        })?;
+        Self::new(state, variant, &datasets, points)
+    }
+
+    /// One of the datasets alone, when it is in here at just these points.
+    fn only(&self, dataset: DatasetId, points: &[AlphaId]) -> Option<Self> {
+        let set = self.sets.iter().find(|set| set.dataset == dataset)?;
+        (self.points == points).then(|| Self {
+            points: self.points.clone(),
+            alphas: self.alphas.clone(),
+            sets: vec![set.clone()],
+        })
+    }
+
+    /// Mean accuracy over the datasets at each point, as fractions.
+    fn mean(&self) -> Vec<f64> {
+        let n = self.sets.len() as f64;
+        let at = |point: usize| self.sets.iter().map(|set| set.accuracy[point]).sum::<f64>() / n;
+        (0..self.points.len()).map(at).collect()
+    }
+
+    /// `statistic` of the mean accuracies of every draw.
+    fn of_draws(&self, statistic: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+        let (points, scale) = (self.points.len(), 1.0 / self.sets.len() as f64);
+        let mut mean = vec![0.0; points];
+        let draw = |draw: usize| {
+            mean.fill(0.0);
+            for set in &self.sets {
+                let values = &set.draws[draw * points..(draw + 1) * points];
+                mean.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * scale);
+            }
+            statistic(&mean)
+        };
+        (0..DRAWS).map(draw).collect()
+    }
+
+    fn complete(&self) -> bool {
+        self.sets.iter().all(|set| set.images == set.owed)
+    }
+
+    fn fewest(&self) -> usize {
+        self.sets.iter().map(|set| set.images).min().unwrap_or(0)
+    }
+
+    fn gain(&self, state: &SweepState) -> Option<Gain> {
+        let mean = self.mean();
+        let last = mean.len() - 1;
+        let statistic = |mean: &[f64]| {
+            let inner = mean[1..last].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            100.0 * (inner - mean[0].max(mean[last]))
+        };
+        let inner = mean[1..last].iter().enumerate();
+        let best = inner.reduce(|best, it| if it.1 > best.1 { it } else { best })?;
+        let path = |alpha: &AlphaId| {
+            let it = state.alphas()[alpha.index()];
+            it.is_end() || it.is_interior()
+        };
+        let grid = (0..state.alphas().len()).map(AlphaId).filter(path);
+        Some(Gain {
+            points: basic(statistic(&mean), self.of_draws(statistic)),
+            best_alpha: self.points[best.0 + 1],
+            best: *best.1,
+            zeroshot: mean[0],
+            finetuned: mean[last],
+            images: (self.fewest(), self.sets.iter().map(|set| set.images).sum()),
+            complete: self.complete(),
+            left_out: grid.filter(|id| !self.points.contains(id)).collect(),
+        })
+    }
+
+    fn barrier(&self) -> Barrier {
+        let mean = self.mean();
+        let last = mean.len() - 1;
+        let below = |mean: &[f64], point: usize| {
+            let alpha = self.alphas[point];
+            (1.0 - alpha) * mean[0] + alpha * mean[last] - mean[point]
+        };
+        let statistic =
+            |mean: &[f64]| 100.0 * (1..last).map(|p| below(mean, p)).fold(0.0, f64::max);
+        let value = statistic(&mean);
+        let Interval { value, lo, hi } = basic(value, self.of_draws(statistic));
+        let highest = (1..last)
+            .reduce(|a, b| if below(&mean, b) > below(&mean, a) { b } else { a })
+            .filter(|&point| below(&mean, point) > 0.0);
+        Barrier {
+            points: Interval { value, lo: lo.max(0.0), hi },
+            alpha: highest.map(|point| self.points[point]),
+            images: self.fewest(),
+            complete: self.complete(),
+        }
+    }
+}

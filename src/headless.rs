@@ -14,7 +14,7 @@ use crate::launch::Launch;
 use crate::session::Update;
 use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Level, Outcome, Progress};
-use crate::sweep::ids::RoundId;
+use crate::sweep::ids::{RoundId, VariantId};
 use crate::sweep::state::SweepState;
 use crate::{app, sweep};
 
@@ -201,7 +201,9 @@ impl Show {
     fn round(&self, rounds: usize, state: &SweepState) {
         let (done, total) = state.work();
         let percent = 100 * done / total.max(1);
-        self.say(&format!("round {rounds}: whole curve on {percent} % of the work"));
+        let it = sweep::stats::judge(state, VariantId::DENSE);
+        let (verdict, reason) = (it.verdict.words(), it.reason);
+        self.say(&format!("round {rounds}, {percent} % of the work: {verdict}: {reason}"));
     }
 
     fn progress(&self, progress: &Progress, state: &SweepState) {

@@ -6,8 +6,9 @@ use std::sync::mpsc::{Sender, channel};
 use alphascope::sim::{SimEngine, SimScript};
 use alphascope::sweep::command::Command;
 use alphascope::sweep::drive::{DriveError, EngineFactory, Sink, drive};
-use alphascope::sweep::event::{DatasetInfo, Event, Header, Outcome, Progress, SCHEMA};
-use alphascope::sweep::ids::{Alpha, AlphaId, DatasetId};
+use alphascope::sweep::engine::{BatchOutcome, Engine, EngineError};
+use alphascope::sweep::event::{DatasetInfo, Event, Header, Measured, Outcome, Progress, SCHEMA};
+use alphascope::sweep::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, VariantId, WorkerId};
 use alphascope::sweep::journal::{self, Journal, JournalError};
 use alphascope::sweep::plan::{Shard, rounds};
 use alphascope::sweep::spec::Role;
@@ -123,7 +124,6 @@ fn every_image_is_counted_once() {
     let mut engine = SimEngine::new(header.clone(), SimScript::default());
     for (d, info) in header.datasets.iter().enumerate() {
         for (a, &alpha) in header.alphas.iter().enumerate() {
-            use alphascope::sweep::engine::Engine;
             engine.set_point(alpha).unwrap();
             let all = engine.evaluate(DatasetId(d), 0..info.images).unwrap();
             let cell = state.dense(DatasetId(d), AlphaId(a)).unwrap();
@@ -233,8 +233,7 @@ fn no_engine_is_an_error() {
     let mut sink = Kept { journal, events: Vec::new(), react: |_: &Event| {} };
     let mut state = SweepState::default();
     state.apply(&Event::Header(header.clone()));
-    let factory: EngineFactory =
-        Box::new(|| Err(alphascope::sweep::engine::EngineError::Fatal("no such device".into())));
+    let factory: EngineFactory = Box::new(|| Err(EngineError::Fatal("no such device".into())));
     let result = drive(&header, Shard::whole(), &mut state, vec![factory], commands, &mut sink);
     assert!(matches!(result, Err(DriveError::NoEngine(_))), "{result:?}");
 }
@@ -282,5 +281,139 @@ proptest! {
         let state = SweepState::replay(&journal::read(dir.path()).unwrap());
         prop_assert_eq!(state.ignored, 0);
         prop_assert_eq!(results(&state), results(&plain(&header)));
+    }
+}
+
+/// A unit that ends every worker that takes it is given up after two.
+#[test]
+fn a_unit_that_ends_workers_costs_its_cell_not_the_run() {
+    struct Poisoned(SimEngine, bool);
+    impl Engine for Poisoned {
+        fn device(&self) -> String {
+            "poisoned".into()
+        }
+        fn set_point(&mut self, alpha: Alpha) -> Result<(), EngineError> {
+            self.1 = alpha == Alpha::FINE_TUNED;
+            self.0.set_point(alpha)
+        }
+        fn evaluate(
+            &mut self,
+            dataset: DatasetId,
+            positions: std::ops::Range<usize>,
+        ) -> Result<BatchOutcome, EngineError> {
+            match self.1 && positions.contains(&7) {
+                true => Err(EngineError::Fatal("the device is gone".into())),
+                false => self.0.evaluate(dataset, positions),
+            }
+        }
+    }
+    let header = header(&[40], 3, 8);
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(dir.path(), Shard::whole()).unwrap();
+    journal.append(&Event::Header(header.clone())).unwrap();
+    let mut state = SweepState::replay(&journal::read(dir.path()).unwrap());
+    let make = |_| -> EngineFactory {
+        let header = header.clone();
+        Box::new(move || {
+            Ok(Box::new(Poisoned(SimEngine::new(header, SimScript::default()), false)))
+        })
+    };
+    let (_commands, asked) = channel();
+    let mut sink = Kept { journal, events: Vec::new(), react: |_: &Event| {} };
+    let factories = (0..3).map(make).collect();
+    let outcome = drive(&header, Shard::whole(), &mut state, factories, asked, &mut sink).unwrap();
+    assert_eq!(outcome, Outcome::Partial);
+    let failed = |point| {
+        let cell =
+            CellId { variant: VariantId::DENSE, dataset: DatasetId(0), alpha: AlphaId(point) };
+        matches!(state.status(cell), Some(Status::Failed(_)))
+    };
+    assert_eq!([failed(0), failed(1), failed(2)], [false, false, true]);
+}
+
+/// Whether a cell's failure is read before or after another journal's success.
+#[test]
+fn a_failure_does_not_hide_a_result() {
+    let header = header(&[20], 2, 8);
+    let measured = {
+        let dir = tempfile::tempdir().unwrap();
+        let _ = session(dir.path(), &header, Shard::whole(), vec![SimScript::default()], |_, _| {});
+        journal::read(dir.path()).unwrap()
+    };
+    let cell = CellId { variant: VariantId::DENSE, dataset: DatasetId(0), alpha: AlphaId(0) };
+    let failure = Event::CellFailed { cell, round: RoundId(0), message: "no".into() };
+    let after: Vec<Event> = measured.iter().cloned().chain([failure.clone()]).collect();
+    let before: Vec<Event> =
+        measured[..1].iter().cloned().chain([failure]).chain(measured[1..].to_vec()).collect();
+    assert!(SweepState::replay(&after).is_complete());
+    assert_eq!(results(&SweepState::replay(&after)), results(&SweepState::replay(&before)));
+}
+
+prop_compose! {
+    fn any_measured()(
+        ids in (0_usize..3, 0_usize..4, 0_usize..4, 0_usize..6),
+        numbers in (0_usize..40, 0_usize..40, 0_usize..40),
+        correct5 in prop::option::of(0_usize..40),
+        loss_sum in prop::num::f64::ANY,
+        near_ties in 0_u32..50,
+        bits in prop::collection::vec(any::<bool>(), 0..48),
+    ) -> Measured {
+        let (variant, dataset, alpha, round) = ids;
+        let (start, images, correct) = numbers;
+        Measured {
+            cell: CellId {
+                variant: VariantId(variant),
+                dataset: DatasetId(dataset),
+                alpha: AlphaId(alpha),
+            },
+            round: RoundId(round),
+            worker: WorkerId(0),
+            start,
+            images,
+            correct,
+            correct5,
+            loss_sum,
+            near_ties,
+            hits: bits.into_iter().collect(),
+            seconds: -1.0,
+        }
+    }
+}
+
+proptest! {
+    /// Whatever a journal says, nothing panics, nothing is counted twice, and
+    /// no count exceeds its total.
+    #[test]
+    fn ill_formed_events_change_nothing(
+        wrong in prop::collection::vec(any_measured(), 0..30),
+        doubled in any::<prop::sample::Index>(),
+    ) {
+        let header = header(&[30, 17], 3, 8);
+        let dir = tempfile::tempdir().unwrap();
+        let _ = session(dir.path(), &header, Shard::whole(), vec![SimScript::default()], |_, _| {});
+        let good = journal::read(dir.path()).unwrap();
+        let alone = SweepState::replay(wrong.iter().cloned().map(Event::Measured).collect::<Vec<_>>().iter());
+        prop_assert_eq!(alone.ignored, wrong.len());
+        let again = good[doubled.index(good.len())].clone();
+        let bad = || wrong.iter().cloned().map(Event::Measured);
+        let after = SweepState::replay(&good.iter().cloned().chain(bad()).chain([again]).collect::<Vec<_>>());
+        prop_assert_eq!(results(&after), results(&plain(&header)));
+        let before = SweepState::replay(&good[..1].iter().cloned().chain(bad()).chain(good[1..].to_vec()).collect::<Vec<_>>());
+        for id in before.cell_ids() {
+            let cell = before.cell(id).unwrap();
+            prop_assert_eq!(cell.done, cell.total);
+            prop_assert!(cell.correct <= cell.done && cell.near_ties <= cell.done as u64);
+            prop_assert!(cell.loss_sum.is_finite());
+        }
+    }
+
+    /// A header that does not add up is left out, whatever it says.
+    #[test]
+    fn unsound_headers_are_left_out(rounds in prop::collection::vec(0_usize..40, 0..5)) {
+        let mut header = header(&[30], 3, 8);
+        let sound = rounds.last() == Some(&30) && rounds[0] > 0 && rounds.is_sorted_by(|a, b| a < b);
+        header.datasets[0].rounds = rounds;
+        let state = SweepState::replay(&[Event::Header(header)]);
+        prop_assert_eq!(state.header().is_some(), sound);
     }
 }

@@ -127,6 +127,10 @@ struct QueueState {
     /// What each worker measures.
     current: Vec<Option<Unit>>,
     waiting: Vec<bool>,
+    /// Ends of units that were told, and not heard yet.
+    unheard: usize,
+    /// Units that a worker was lost in.
+    fatal: Vec<Unit>,
 }
 
 impl QueueState {
@@ -140,6 +144,27 @@ impl QueueState {
         let unit = self.units.remove(focused.unwrap_or(first))?;
         self.current[worker.index()] = Some(unit.clone());
         Some(unit)
+    }
+
+    /// Notes how a worker's unit ended; what is to be told must then be told.
+    fn end(&mut self, worker: WorkerId, unit: Unit, end: End) -> Told {
+        self.current[worker.index()] = None;
+        self.unheard += 1;
+        let message = match end {
+            End::Measured(measured) => return Told::Measured(measured),
+            End::Failed(message) => message,
+            // A unit that ends one worker after the other is not tried on all.
+            End::Lost(message) if self.fatal.contains(&unit) => message,
+            End::Abandoned | End::Lost(_) => {
+                if matches!(end, End::Lost(_)) {
+                    self.fatal.push(unit.clone());
+                }
+                self.units.push_front(unit);
+                return Told::Abandoned(worker);
+            }
+        };
+        self.units.retain(|other| other.cell != unit.cell);
+        Told::Failed(worker, unit, message)
     }
 
     /// Images that will still be measured.
@@ -160,6 +185,8 @@ impl Queue {
             focus: None,
             current: vec![None; workers],
             waiting: vec![false; workers],
+            unheard: 0,
+            fatal: Vec::new(),
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -224,27 +251,17 @@ impl Worker<'_> {
             let measured = AssertUnwindSafe(|| self.measure(&mut *engine, &unit));
             let end = std::panic::catch_unwind(measured)
                 .unwrap_or_else(|panic| End::Lost(panic_text(&*panic)));
-            let mut state = self.queue.lock();
-            state.current[self.id.index()] = None;
-            let lost = matches!(end, End::Lost(_));
-            let told = match end {
-                End::Measured(measured) => Told::Measured(measured),
-                End::Failed(message) => {
-                    state.units.retain(|other| other.cell != unit.cell);
-                    Told::Failed(self.id, unit, message)
-                }
-                End::Abandoned | End::Lost(_) => {
-                    state.units.push_front(unit);
-                    match end {
-                        End::Lost(message) => Told::Lost(self.id, message),
-                        _ => Told::Abandoned(self.id),
-                    }
-                }
+            let lost = match &end {
+                End::Lost(message) => Some(message.clone()),
+                _ => None,
             };
+            let mut state = self.queue.lock();
+            let told = state.end(self.id, unit, end);
             drop(state);
             self.queue.changed.notify_all();
             self.tell(told);
-            if lost {
+            if let Some(message) = lost {
+                self.tell(Told::Lost(self.id, message));
                 break;
             }
         }
@@ -460,7 +477,7 @@ impl<'a> Coordinator<'a> {
             return Err(self.broken.map_or(DriveError::NoEngine(self.lost), Into::into));
         }
         let left = self.queue.lock().images_left() > 0;
-        let outcome = match (self.stop_asked || self.broken.is_some() || left, self.failed) {
+        let outcome = match (self.broken.is_some() || left, self.failed) {
             (true, _) => Outcome::Stopped,
             (false, true) => Outcome::Partial,
             (false, false) => Outcome::Complete,
@@ -489,18 +506,22 @@ impl<'a> Coordinator<'a> {
             Told::Waiting => {}
             Told::Batch(worker, unit, done) => self.batch(worker, &unit, done),
             Told::Measured(measured) => {
+                self.heard();
                 self.partial[measured.worker.index()] = 0;
                 self.done += measured.images as u64;
                 self.emit(Event::Measured(*measured));
             }
-            Told::Abandoned(worker) => self.partial[worker.index()] = 0,
+            Told::Abandoned(worker) => {
+                self.heard();
+                self.partial[worker.index()] = 0;
+            }
             Told::Failed(worker, unit, message) => {
+                self.heard();
                 self.partial[worker.index()] = 0;
                 self.failed = true;
                 self.emit(Event::CellFailed { cell: unit.cell, round: unit.round, message });
             }
             Told::Lost(worker, message) => {
-                self.partial[worker.index()] = 0;
                 if self.started {
                     let text = format!("worker {} ended: {message}", worker.index());
                     self.emit(Event::Notice { level: Level::Error, text });
@@ -512,6 +533,11 @@ impl<'a> Coordinator<'a> {
                 self.queue.lock().waiting[worker.index()] = true;
             }
         }
+    }
+
+    fn heard(&mut self) {
+        let mut state = self.queue.lock();
+        state.unheard = state.unheard.saturating_sub(1);
     }
 
     fn obey(&mut self, command: Command) {
@@ -575,9 +601,11 @@ impl<'a> Coordinator<'a> {
             self.start();
         }
         let state = self.queue.lock();
-        let still = state.waiting.iter().all(|&waiting| waiting);
+        // A result that was told before, but not heard yet, comes first.
+        let all_heard = state.unheard == 0;
+        let still = all_heard && state.waiting.iter().all(|&waiting| waiting);
         let busy = |dataset: DatasetId| {
-            state.current.iter().flatten().any(|unit| unit.cell.dataset == dataset)
+            !all_heard || state.current.iter().flatten().any(|unit| unit.cell.dataset == dataset)
         };
         let (later, now): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.skips_asked).into_iter().partition(|&d| busy(d));
@@ -588,7 +616,9 @@ impl<'a> Coordinator<'a> {
         }
         if self.pause_asked && still && self.started && self.live > 0 {
             self.pause_asked = false;
-            self.emit(Event::Paused);
+            if !self.state.paused {
+                self.emit(Event::Paused);
+            }
         }
     }
 

@@ -247,6 +247,12 @@ impl Bits {
             return None;
         }
         self.bytes.truncate(len.div_ceil(8));
+        // Bits past the end are zero, so that equal strings are equal bytes.
+        if let Some(last) = self.bytes.last_mut()
+            && !len.is_multiple_of(8)
+        {
+            *last &= (1 << (len % 8)) - 1;
+        }
         self.len = len;
         Some(self)
     }

@@ -64,6 +64,18 @@ fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Jo
     move |source| JournalError::Io { operation, path, source }
 }
 
+/// True when it is the file system that knows no locks.
+fn cannot_lock(error: &std::io::Error) -> bool {
+    let known = rustix::io::Errno::from_io_error(error);
+    error.kind() == std::io::ErrorKind::Unsupported
+        || matches!(
+            known,
+            Some(
+                rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOLCK
+            )
+        )
+}
+
 /// File name of a shard's journal.
 fn file_name(shard: Shard) -> String {
     match shard.parts() {
@@ -101,6 +113,10 @@ impl Journal {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::Locked { path: dir.into() }),
+            // Some cluster file systems have no locks; measuring is still worth it.
+            Err(TryLockError::Error(source)) if cannot_lock(&source) => {
+                tracing::warn!("{}: no lock: {source}", lock_path.display());
+            }
             Err(TryLockError::Error(source)) => return Err(io("lock", &lock_path)(source)),
         }
         let mut file = OpenOptions::new()

@@ -249,11 +249,12 @@ impl SweepState {
             }
             Event::Measured(measured) => self.measured(measured),
             Event::CellFailed { cell, round, message } => match self.at(*cell) {
-                Some(at) => {
+                // Another journal of the folder may hold the second, better try.
+                Some(at) if self.cells[at].hits(*round).is_none() => {
                     self.cells[at].failed = Some(message.clone());
                     self.cells[at].failed_round = Some(*round);
                 }
-                None => self.ignored += 1,
+                _ => self.ignored += 1,
             },
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
@@ -274,6 +275,10 @@ impl SweepState {
         if let Some(known) = &self.header {
             // Every shard's journal begins with the same header.
             self.ignored += usize::from(known != header);
+            return;
+        }
+        if !is_sound(header) {
+            self.ignored += 1;
             return;
         }
         self.header = Some(header.clone());
@@ -307,6 +312,7 @@ impl SweepState {
             && it.images == expected.len()
             && it.correct == hits.iter().filter(|&hit| hit).count()
             && it.correct5.is_none_or(|five| five >= it.correct && five <= it.images)
+            && it.near_ties as usize <= it.images
             && it.loss_sum.is_finite();
         fits.then_some(Round {
             images: it.images,
@@ -338,4 +344,15 @@ impl SweepState {
             (cell.variant.index() * datasets + cell.dataset.index()) * alphas + cell.alpha.index()
         })
     }
+}
+
+/// True when rounds add up to the images and the grid ascends.
+fn is_sound(header: &Header) -> bool {
+    let ends = |info: &DatasetInfo| {
+        let ends = std::iter::once(&0).chain(&info.rounds);
+        ends.clone().is_sorted_by(|a, b| a < b) && ends.last() == Some(&info.images)
+    };
+    !header.variants.is_empty()
+        && header.alphas.is_sorted_by(|a, b| a < b)
+        && header.datasets.iter().all(ends)
 }

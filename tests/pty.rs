@@ -3,6 +3,7 @@
 //!
 //! Nothing here waits for a time: it waits for what the screen shows.
 #![cfg(feature = "tui")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 mod pty_rig;
 

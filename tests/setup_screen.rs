@@ -1,6 +1,7 @@
 //! The set-up screen on a test terminal: every size holds, four sizes are
 //! pictured, a mismatch is in sight.
 #![cfg(feature = "tui")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::path::Path;
 

@@ -2,6 +2,7 @@
 //! changed, an unchanged one is nothing at all, and a terminal that obeys the
 //! bytes shows exactly what was drawn.
 #![cfg(feature = "tui")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 mod script;
 

@@ -346,7 +346,7 @@ impl Loop {
         match asked {
             Asked::Stop => self.stop(screen),
             Asked::Gone => self.hung_up(screen),
-            Asked::Suspend => self.suspend(screen),
+            Asked::Suspend => self.suspend(terminal::stop_self, screen),
             Asked::Continue => {
                 if !std::mem::take(&mut self.resumed) {
                     self.enter_again(screen);
@@ -389,8 +389,8 @@ impl Loop {
                         self.hung_up(screen);
                     }
                 }
-                Effect::Suspend => match terminal::suspend_job() {
-                    Ok(true) => {} // our own SIGTSTP comes round
+                Effect::Suspend => match terminal::has_shell() {
+                    Ok(true) => self.suspend(terminal::stop_job, screen),
                     Ok(false) => self.say("there is no shell to come back from: not suspended"),
                     Err(error) => self.say(&format!("cannot suspend: {error}")),
                 },
@@ -458,10 +458,10 @@ impl Loop {
         self.done = Some(Ok(Ending { code, summary: summary(&self.model) }));
     }
 
-    fn suspend(&mut self, screen: &mut terminal::Screen<Tty>) {
+    fn suspend(&mut self, stop: fn() -> io::Result<()>, screen: &mut terminal::Screen<Tty>) {
         self.guard.leave();
         self.resumed = true;
-        if let Err(error) = terminal::stop_self() {
+        if let Err(error) = stop() {
             tracing::error!("cannot stop: {error}");
         }
         // … continued.

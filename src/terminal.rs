@@ -159,7 +159,9 @@ pub fn restore() {
         let bytes = leave_bytes(MOUSE.swap(false, Ordering::SeqCst));
         let _ = tty.write_all(bytes.as_bytes());
     }
-    let _ = crossterm::terminal::disable_raw_mode();
+    if foreground() {
+        let _ = crossterm::terminal::disable_raw_mode();
+    }
 }
 
 /// Log, restore, then print. A panic on another thread while the screen is up
@@ -225,21 +227,26 @@ impl Write for Tty {
     }
 }
 
-/// Stops the whole job (the process group), as ctrl-z does where the terminal
-/// is not raw. False where no shell could ever continue it: the program is a
-/// session's own, as under `ssh -t host alphascope`.
+/// Some shell would notice that this job stops, and can continue it. Not so
+/// where the program is a session's own, as under `ssh -t host alphascope`.
 ///
-/// The caller's own SIGTSTP handler then does the rest.
+/// # Errors
+/// When the system does not tell.
+pub fn has_shell() -> io::Result<bool> {
+    use rustix::process::{getpgrp, getsid};
+    Ok(getsid(None)? != getpgrp())
+}
+
+/// Stops the whole job (the process group: a `make` or a script around this
+/// program too) until it is continued. All at once, and with the terminal given
+/// back before: a shell takes the terminal as soon as it sees the first of them
+/// stop.
 ///
 /// # Errors
 /// When the signal cannot be sent.
-pub fn suspend_job() -> io::Result<bool> {
-    use rustix::process::{Signal, getpgrp, getsid, kill_current_process_group};
-    if getsid(None)? == getpgrp() {
-        return Ok(false);
-    }
-    kill_current_process_group(Signal::TSTP)?;
-    Ok(true)
+pub fn stop_job() -> io::Result<()> {
+    use rustix::process::{Signal, kill_current_process_group};
+    Ok(kill_current_process_group(Signal::STOP)?)
 }
 
 /// Stops this process until it is continued.
@@ -248,4 +255,11 @@ pub fn suspend_job() -> io::Result<bool> {
 /// When the signal cannot be sent.
 pub fn stop_self() -> io::Result<()> {
     signal_hook::low_level::raise(signal_hook::consts::SIGSTOP)
+}
+
+/// The terminal's modes are ours to change. In the background they are the
+/// shell's, and who changes them is stopped.
+fn foreground() -> bool {
+    let group = rustix::termios::tcgetpgrp(io::stdin());
+    group.map_or(true, |group| group == rustix::process::getpgrp())
 }

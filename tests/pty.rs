@@ -119,6 +119,34 @@ fn suspended_it_gives_the_terminal_back_and_takes_it_again() {
     it.check_restored();
 }
 
+/// Under a script as under `make demo`: the whole job stops and goes on.
+#[test]
+fn ctrl_z_goes_to_the_shell_and_fg_comes_back() {
+    let rig = Rig::new();
+    let mut it = rig.shell();
+    let program = Rig::program();
+    let out = rig.out();
+    it.press(&format!(
+        "sh -c '\"{program}\" --demo --sim --sim-ms 40 --out \"{out}\"; echo code $?'\r"
+    ));
+    for _ in 0..2 {
+        it.until("the curves", |screen| screen.contains("OOD mean"));
+        it.press("\x1a");
+        it.until("the shell", |screen| screen.to_lowercase().contains("stopped"));
+        it.press("printf '\\033[2J\\033[H'; echo $((6 * 7))\r");
+        it.until("the shell's answer", |screen| screen.lines().any(|line| line.trim() == "42"));
+        assert!(!it.screen().alternate_screen() && !it.screen().hide_cursor());
+        it.press("fg\r");
+    }
+    it.until("the curves", |screen| screen.contains("OOD mean"));
+    assert!(it.screen().alternate_screen() && it.raw());
+    it.press("q\r");
+    it.until("the end", |screen| screen.contains("code 3"));
+    it.press("exit\r");
+    it.wait();
+    it.check_restored();
+}
+
 #[test]
 fn without_a_shell_ctrl_z_says_so_and_stays() {
     let rig = Rig::new();

@@ -57,8 +57,19 @@ impl Rig {
     }
 
     pub fn start_in(&self, dir: &str, args: &[&str], width: u16, height: u16) -> Program {
-        let program = std::env::var("ALPHASCOPE_BIN")
-            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_alphascope").into());
+        self.run(&Self::program(), dir, args, width, height)
+    }
+
+    /// An interactive shell in the pseudo-terminal.
+    pub fn shell(&self) -> Program {
+        self.run("sh", "models", &["-i"], 100, 30)
+    }
+
+    pub fn program() -> String {
+        std::env::var("ALPHASCOPE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_alphascope").into())
+    }
+
+    fn run(&self, program: &str, dir: &str, args: &[&str], width: u16, height: u16) -> Program {
         let mut command = CommandBuilder::new(program);
         command.args(args);
         command.cwd(self.path(dir));

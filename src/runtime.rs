@@ -74,10 +74,11 @@ pub enum RuntimeError {
     Start(String),
     /// A bug; the message was printed, the log has more.
     #[error(
-        "the screen failed and was closed; what was measured is kept and the run can be \
-         resumed with `alphascope sweep … --resume`"
+        "the screen failed and was closed; the log has more{}",
+        .0.as_deref().map(|dir| format!("; what was measured is kept, {}", resume(dir)))
+            .unwrap_or_default()
     )]
-    Panicked,
+    Panicked(Option<PathBuf>),
 }
 
 impl RuntimeError {
@@ -86,7 +87,7 @@ impl RuntimeError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Terminal(_) | Self::Start(_) => 2,
-            Self::Panicked => 3,
+            Self::Panicked(_) => 3,
         }
     }
 }
@@ -152,7 +153,7 @@ pub fn run(
         Ok(ending) => ending,
         Err(_) => {
             state.wind_down();
-            Err(RuntimeError::Panicked)
+            Err(RuntimeError::Panicked(state.session.as_ref().map(|it| it.handle.dir.clone())))
         }
     };
     if let Some(session) = state.session.take()
@@ -455,7 +456,15 @@ impl Loop {
         if self.measuring() {
             self.command(Command::Stop);
         }
-        self.done = Some(Ok(Ending { code, summary: summary(&self.model) }));
+        let mut summary = summary(&self.model);
+        if let Some(session) = &self.session {
+            let dir = &session.handle.dir;
+            summary.push_str(&match code {
+                3 => resume(dir) + "\n",
+                _ => format!("run folder: {}\n", dir.display()),
+            });
+        }
+        self.done = Some(Ok(Ending { code, summary }));
     }
 
     fn suspend(&mut self, stop: fn() -> io::Result<()>, screen: &mut terminal::Screen<Tty>) {
@@ -504,6 +513,15 @@ impl Loop {
             session.ended = true;
         }
     }
+}
+
+/// How to go on with the run in `dir`, for a shell.
+fn resume(dir: &Path) -> String {
+    let dir = dir.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@:,".contains(c);
+    let dir =
+        if dir.chars().all(plain) { dir } else { format!("'{}'", dir.replace('\'', r"'\''")) };
+    format!("go on with: alphascope sweep --resume --out {dir}")
 }
 
 async fn until(due: Option<Instant>) {

@@ -33,18 +33,22 @@ pub struct SessionHandle {
     pub updates: Receiver<Update>,
     /// What may be asked of it; never blocks.
     pub commands: Sender<Command>,
+    /// The run folder.
+    pub dir: PathBuf,
     thread: Option<JoinHandle<()>>,
 }
 
 impl SessionHandle {
-    /// Wraps the ends of a session's channels, and the thread to be waited for.
+    /// Wraps the ends of a session's channels, its run folder, and the thread
+    /// to be waited for.
     #[must_use]
     pub fn new(
         updates: Receiver<Update>,
         commands: Sender<Command>,
+        dir: PathBuf,
         thread: Option<JoinHandle<()>>,
     ) -> Self {
-        Self { updates, commands, thread }
+        Self { updates, commands, dir, thread }
     }
 
     /// Waits for the session's thread; it ends soon after [`Update::Ended`].
@@ -111,10 +115,10 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
     let thread = std::thread::Builder::new().name("sweep".into()).spawn(measure);
     let thread = thread.map_err(|source| JournalError::Io {
         operation: "start the measuring thread for",
-        path: dir,
+        path: dir.clone(),
         source,
     })?;
-    Ok(SessionHandle::new(receiver, commands, Some(thread)))
+    Ok(SessionHandle::new(receiver, commands, dir, Some(thread)))
 }
 
 /// Journal first, watcher second.

@@ -42,6 +42,7 @@ fn a_live_sweep_is_shown_paused_stopped_and_summed_up() {
     it.check_restored();
     let text = it.text();
     assert!(text.contains("alphascope:") && text.contains("RFT gain"), "{text}");
+    assert!(text.contains("go on with: alphascope sweep --resume --out"), "{text}");
     rig.until_journal("\"finished\"");
 }
 

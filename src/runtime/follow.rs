@@ -53,7 +53,7 @@ pub fn watch(dir: &Path, waker: Waker) -> Result<SessionHandle, JournalError> {
         path: dir.into(),
         source,
     })?;
-    Ok(SessionHandle::new(receiver, commands, None))
+    Ok(SessionHandle::new(receiver, commands, dir.into(), None))
 }
 
 #[cfg(test)]

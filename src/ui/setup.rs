@@ -126,6 +126,12 @@ fn known<T>(it: Option<&Known<T>>, theme: &Theme, ready: impl Fn(&T) -> String) 
     }
 }
 
+/// A message without the folders of a path that stands beside it anyway.
+fn near(text: &str, path: &std::path::Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    name.map_or_else(|| text.into(), |name| text.replace(&*path.display().to_string(), &name))
+}
+
 /// The end of a text, in at most `columns`: of a path it says the most.
 fn cut_front(theme: &Theme, text: &str, columns: usize) -> String {
     let text = theme.spell(text);

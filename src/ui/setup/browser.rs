@@ -11,7 +11,7 @@ use crate::ui::curves::window;
 use crate::ui::paint;
 use crate::ui::theme::{Ink, Theme};
 
-use super::{cut_front, data_facts, file_facts, known, size, typed};
+use super::{cut_front, data_facts, file_facts, known, near, size, typed};
 
 /// Columns of a file's size.
 const SIZE: usize = 8;
@@ -114,7 +114,8 @@ fn facts(
         if folder {
             return (String::new(), Ink::Dim);
         }
-        known(state.probes.file(path), theme, |it| file_facts(it, false, theme))
+        let (text, ink) = known(state.probes.file(path), theme, |it| file_facts(it, false, theme));
+        (near(&text, path), ink)
     } else {
         // A folder that is no dataset is nothing to worry about: look inside.
         match state.probes.data(path) {

@@ -13,14 +13,14 @@ use crate::app::setup::{
 use crate::ui::theme::{Ink, Theme};
 use crate::ui::{log, paint, popup};
 
-use super::{cut_front, data_facts, file_facts, known, typed};
+use super::{cut_front, data_facts, file_facts, known, near, typed};
 
 /// Columns of the rows' names.
 const LABEL: usize = 13;
 /// From this width on, what a file is stands beside its path.
 const BESIDE: u16 = 78;
 /// Differences listed.
-const DIFFERENCES: usize = 4;
+const DIFFERENCES: usize = 6;
 
 /// A line of the form.
 enum FormLine {
@@ -142,7 +142,9 @@ fn pair_lines(state: &State, theme: &Theme, lines: &mut Vec<FormLine>) {
         Some(Known::Ready(pair)) => {
             say(format!("{} the two do not match:", g.fail), Ink::Bad);
             for difference in pair.differences.iter().take(DIFFERENCES) {
-                say(format!("    {difference}"), Ink::Warn);
+                let ends = [&state.zeroshot, &state.finetuned].into_iter().flatten();
+                let text = ends.fold(difference.clone(), |text, path| near(&text, path));
+                say(format!("    {text}"), Ink::Warn);
             }
             let more = pair.more + pair.differences.len().saturating_sub(DIFFERENCES);
             if more > 0 {
@@ -165,7 +167,9 @@ fn texts(state: &State, row: Row, theme: &Theme) -> (String, Option<String>, (St
         let facts = known(path.and_then(|path| state.probes.file(path)), theme, |it| {
             file_facts(it, true, theme)
         });
-        (label.to_string(), name(path, state), facts)
+        let (text, ink) = facts;
+        let text = path.map_or_else(String::new, |path| near(&text, path));
+        (label.to_string(), name(path, state), (text, ink))
     };
     match row {
         Row::ZeroShot => file("zero-shot", state.zeroshot.as_deref()),

@@ -269,12 +269,12 @@ mod tests {
 
     #[test]
     fn halves_are_interpolated_in_float32() {
-        let (zero, one) = ([1.0_f32, 0.333_25, 65504.0], [1.000_976_6_f32, 0.25, -65504.0]);
+        let (zero, one) = ([1.0_f32, 0.333_251_953, 65504.0], [1.000_976_6_f32, 0.25, -65504.0]);
         let mut path = path(&halves(&zero), &halves(&one), Kind::Float);
         assert_eq!(at(&mut path, 0.0, 3), zero);
         assert_eq!(at(&mut path, 1.0, 3), one);
         // The middle of two neighbouring halves is no half: it must not be rounded to one.
-        assert_eq!(at(&mut path, 0.5, 3), [1.000_488_3, 0.291_625, 0.0]);
+        assert_eq!(at(&mut path, 0.5, 3), [1.000_488_3, 0.291_625_98, 0.0]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use alphascope::checkpoint::{Dtype, End, TensorView};
 use alphascope::sweep::ids::Alpha;
 use alphascope::torch::clip::{ImageTower, normalized};
+use alphascope::torch::model::MicroBatch;
 use alphascope::torch::path::PathWeights;
 use alphascope::torch::{cpu::Cpu, threads};
 use tch::{Device, Kind, Tensor};
@@ -113,7 +114,8 @@ fn main() -> Result<()> {
     let bytes = tower.image_bytes() as i64;
     let pixels =
         Tensor::f_randint(256, [options.images as i64, bytes], (Kind::Uint8, Device::Cpu))?;
-    let micro = options.micro.unwrap_or(32).clamp(1, options.images) as i64;
+    let micro = options.micro.unwrap_or(MicroBatch::new(Device::Cpu, &architecture).size());
+    let micro = micro.clamp(1, options.images) as i64;
     let pass = || -> Result<f64> {
         let start = Instant::now();
         let mut done = 0;

@@ -323,7 +323,15 @@ fn devices(json: bool) -> anyhow::Result<u8> {
 
 #[cfg(feature = "torch")]
 fn gpu_check() -> anyhow::Result<u8> {
-    anyhow::bail!("the check is not in this build")
+    use crate::torch::{gpu_check, runtime};
+    let out = &mut io::stdout();
+    if let Some(reason) = runtime::init().cuda.missing() {
+        gpu_check::skipped(out, reason).context("cannot write to stdout")?;
+        return Ok(0);
+    }
+    let spec = Spec::load(&demo_spec(demo::Pair::default())?)?;
+    let inputs = std::sync::Arc::new(crate::inputs::Inputs::open(spec)?);
+    Ok(if gpu_check::run(&inputs, out)? { 0 } else { 1 })
 }
 
 #[cfg(not(feature = "torch"))]

@@ -15,6 +15,7 @@ use alphascope::sweep::ids::{Alpha, DatasetId};
 use alphascope::sweep::spec::{Precision, Spec};
 use alphascope::torch::device::DeviceChoice;
 use alphascope::torch::engine::TorchEngine;
+use alphascope::torch::gpu_check;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, TensorView};
@@ -504,6 +505,24 @@ fn bfloat16_is_close_and_says_so() {
         let mean = |outcome: &BatchOutcome| outcome.loss.iter().sum::<f64>() / 24.0;
         assert!((mean(&a) - mean(&b)).abs() < 0.1 * mean(&a), "{} {}", mean(&a), mean(&b));
     }
+}
+
+/// The check for GPUs, with the CPU in the GPU's place.
+#[test]
+fn the_gpu_check_compares_whole_sweeps() {
+    let world = world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);
+    let mut out = Vec::new();
+    let agree = gpu_check::compare(&world.inputs, &[(DeviceChoice::Cpu, None)], &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(agree, "{text}");
+    for part in ["39 images at 11 points", ", bf16", "0 of 429 predictions differ", "gpu-check: ok"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let mut out = Vec::new();
+    assert!(
+        gpu_check::compare(&world.inputs, &[(DeviceChoice::Cuda(99), None)], &mut out).is_err()
+    );
 }
 
 #[test]

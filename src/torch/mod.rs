@@ -6,6 +6,7 @@ pub mod cuda;
 pub mod device;
 pub mod engine;
 pub mod error;
+pub mod gpu_check;
 pub mod heads;
 pub mod model;
 pub mod path;

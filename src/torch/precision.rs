@@ -5,31 +5,16 @@ use tch::Kind;
 use super::engine::TorchEngine;
 use crate::sweep::engine::{Engine, EngineError};
 use crate::sweep::ids::{Alpha, DatasetId};
+use crate::sweep::stats::wilson;
 
 /// Images of each dataset that are compared: the first of its order, so of its first round.
 const IMAGES: usize = 512;
 
-/// Top-1 hits of one dataset at one point, in both precisions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Hits {
-    fp32: usize,
-    bf16: usize,
-    images: usize,
-}
-
-impl Hits {
-    /// True when the rates differ by no more than half the 95 % interval of the float32 one.
-    fn agree(self) -> bool {
-        let rate = |hits: usize| hits as f64 / self.images as f64;
-        (rate(self.fp32) - rate(self.bf16)).abs() <= half_width(self.fp32, self.images)
-    }
-}
-
-/// Half the width of Wilson's 95 % interval (Wilson 1927), a fraction.
-fn half_width(hits: usize, images: usize) -> f64 {
-    const Z: f64 = 1.959_963_984_540_054;
-    let (n, p) = (images as f64, hits as f64 / images as f64);
-    Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt()
+/// True when a rate of `other` hits differs from one of `hits` by no more than half the width of
+/// the latter's 95 % interval.
+pub(super) fn within_interval(hits: usize, other: usize, images: usize) -> bool {
+    wilson(hits, images)
+        .is_some_and(|(lo, hi)| hits.abs_diff(other) as f64 / images as f64 <= (hi - lo) / 2.0)
 }
 
 /// Measures the first images of every dataset at the ends and the middle of the path in float32
@@ -45,10 +30,9 @@ pub(super) fn settle(engine: &mut TorchEngine) -> Result<String, EngineError> {
     let mut checked = 0;
     let mut farthest: f64 = 0.0;
     for ((name, alpha, hits, images), (.., other, _)) in std::iter::zip(fp32, bf16) {
-        let pair = Hits { fp32: hits, bf16: other, images };
         checked += images;
         farthest = farthest.max(hits.abs_diff(other) as f64 / images as f64);
-        if !pair.agree() {
+        if !within_interval(hits, other, images) {
             engine.set_kind(Kind::Float)?;
             return Ok(format!(
                 "precision: fp32, because bf16 changes top-1 of `{name}` at α = {alpha} from {hits} \
@@ -93,17 +77,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_is_wilsons() {
-        // Wilson's interval of 8 of 10: 0.4902 to 0.9433 (Agresti and Coull 1998).
-        assert!((half_width(8, 10) - (0.9433 - 0.4902) / 2.0).abs() < 5e-4);
-    }
-
-    #[test]
     fn small_moves_agree_and_large_ones_do_not() {
-        let hits = |fp32, bf16| Hits { fp32, bf16, images: 512 };
-        assert!(hits(300, 300).agree());
-        assert!(hits(300, 290).agree());
-        assert!(!hits(300, 250).agree());
-        assert!(!hits(512, 480).agree());
+        assert!(within_interval(300, 300, 512));
+        assert!(within_interval(300, 290, 512));
+        assert!(!within_interval(300, 250, 512));
+        assert!(!within_interval(512, 480, 512));
+        assert!(!within_interval(0, 0, 0));
     }
 }

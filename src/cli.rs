@@ -13,10 +13,13 @@ use crate::dataset;
 use crate::demo;
 use crate::headless;
 use crate::launch::{Launch, Measure, Request, SPEC_FILE};
+use crate::report;
 use crate::sim::{SimScript, SimShape};
 use crate::sweep::event::Outcome;
+use crate::sweep::journal;
 use crate::sweep::plan::Shard;
 use crate::sweep::spec::Spec;
+use crate::sweep::state::SweepState;
 
 /// Exit code: bad usage or input.
 const BAD: u8 = 2;
@@ -117,6 +120,17 @@ enum Cmd {
     Watch {
         /// The run folder
         dir: PathBuf,
+    },
+    /// Write a run's results: numbers, tables or a figure
+    Report {
+        /// The run folder
+        dir: PathBuf,
+        /// As what
+        #[arg(long, value_enum, default_value_t)]
+        format: report::Format,
+        /// Where to, in place of stdout
+        #[arg(long, value_name = "PATH")]
+        out: Option<PathBuf>,
     },
     /// Say what a checkpoint is; of two, how they compare
     Inspect {
@@ -253,6 +267,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         None => screen::open(&cli, &config),
         Some(Cmd::Sweep(sweep)) => run_sweep(sweep, &config),
         Some(Cmd::Watch { dir }) => screen::watch(&dir, &cli.look, &config),
+        Some(Cmd::Report { dir, format, out }) => run_report(&dir, format, out.as_deref()),
         Some(Cmd::Inspect { checkpoint, other: None, json }) => {
             print(&checkpoint::describe(&checkpoint)?, json)
         }
@@ -273,6 +288,16 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Some(Cmd::GpuCheck) => gpu_check(),
     }
+}
+
+fn run_report(dir: &Path, format: report::Format, out: Option<&Path>) -> anyhow::Result<u8> {
+    let state = SweepState::replay(&journal::read(dir)?);
+    let bytes = report::render(&state, format)?;
+    match out {
+        Some(path) => report::write(path, &bytes)?,
+        None => io::stdout().write_all(&bytes).context("cannot write to stdout")?,
+    }
+    Ok(0)
 }
 
 /// For people, or as JSON.

@@ -13,6 +13,7 @@ pub mod headless;
 pub mod inputs;
 pub mod launch;
 pub mod priority;
+pub mod report;
 #[cfg(feature = "tui")]
 pub mod runtime;
 pub mod session;

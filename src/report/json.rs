@@ -1,0 +1,154 @@
+//! Everything, for programs. Names are fixed; more may be added.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::ReportError;
+use super::rows::{role, rows, status};
+use crate::sweep::event::{Outcome, SCHEMA};
+use crate::sweep::ids::{AlphaId, VariantId};
+use crate::sweep::state::{Status, SweepState};
+use crate::sweep::stats::{self, Barrier, Judgement, Verdict};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    alphas: Vec<f64>,
+    accuracy: Vec<Accuracy<'a>>,
+    sharpness: [Value; 0],
+    barriers: [Value; 0],
+    stragglers: [Value; 0],
+    correlation: [Value; 0],
+    summary: Value,
+    path_barriers: Vec<Value>,
+    failed: Vec<Value>,
+    near_ties: u64,
+    header: Value,
+}
+
+#[derive(Serialize)]
+struct Accuracy<'a> {
+    variant: &'a str,
+    dataset: &'a str,
+    role: &'static str,
+    alpha: f64,
+    correct: usize,
+    /// Images counted: `correct` of these.
+    total: usize,
+    /// Images owed.
+    images: usize,
+    top1: f64,
+    lo: f64,
+    hi: f64,
+    loss: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top5: Option<f64>,
+    near_ties: u64,
+    /// Present, and true, while not every image is counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
+    status: &'static str,
+}
+
+/// The JSON report, indented. Accuracies are fractions, `summary` and
+/// `path_barriers` percentage points. Cells without any result are in no row.
+pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
+    let header = state.header().ok_or(ReportError::NoHeader)?;
+    let rows = rows(state);
+    let accuracy = rows.iter().filter_map(|row| {
+        let interval = stats::accuracy(state, row.id)?;
+        Some(Accuracy {
+            variant: row.variant,
+            dataset: &row.dataset.name,
+            role: role(row.dataset.role),
+            alpha: row.alpha.get(),
+            correct: row.cell.correct,
+            total: row.cell.done,
+            images: row.cell.total,
+            top1: interval.value,
+            lo: interval.lo,
+            hi: interval.hi,
+            loss: row.cell.loss()?,
+            top5: row.cell.top5(),
+            near_ties: row.cell.near_ties,
+            partial: row.status != Status::Complete,
+            status: status(&row.status),
+        })
+    });
+    let failed = rows.iter().filter_map(|row| {
+        let Status::Failed(message) = &row.status else { return None };
+        Some(json!({
+            "variant": row.variant, "dataset": row.dataset.name,
+            "alpha": row.alpha.get(), "message": message,
+        }))
+    });
+    let judged = stats::judge(state, VariantId::DENSE);
+    let report = Report {
+        schema: SCHEMA,
+        alphas: state.alphas().iter().map(|alpha| alpha.get()).collect(),
+        accuracy: accuracy.collect(),
+        sharpness: [],
+        barriers: [],
+        stragglers: [],
+        correlation: [],
+        summary: summary(state, &judged),
+        path_barriers: path_barriers(state, &judged),
+        failed: failed.collect(),
+        near_ties: rows.iter().map(|row| row.cell.near_ties).sum(),
+        header: json!({
+            "zeroshot": header.zeroshot, "finetuned": header.finetuned,
+            "label": header.label, "architecture": header.architecture,
+            "seed": header.seed, "batch": header.batch, "spec_hash": header.spec_hash,
+            "variants": header.variants, "devices": state.devices,
+            "seconds": state.seconds, "outcome": state.outcome.map(outcome),
+        }),
+    };
+    let mut bytes = serde_json::to_vec_pretty(&report)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn at(state: &SweepState, alpha: Option<AlphaId>) -> Option<f64> {
+    Some(state.alphas().get(alpha?.index())?.get())
+}
+
+fn summary(state: &SweepState, judged: &Judgement) -> Value {
+    let gain = judged.gain.as_ref();
+    json!({
+        "rft_gain": gain.map(|it| it.points.value),
+        "lo": gain.map(|it| it.points.lo),
+        "hi": gain.map(|it| it.points.hi),
+        "best_alpha": at(state, gain.map(|it| it.best_alpha)),
+        "failure_mode": judged.verdict == Verdict::Failure,
+        "verdict": match judged.verdict {
+            Verdict::Success => "success",
+            Verdict::Failure => "failure_mode",
+            Verdict::Undecided => "undecided",
+            Verdict::TooEarly => "too_early",
+        },
+        "reason": judged.reason,
+        "partial": gain.is_none_or(|it| !it.complete),
+    })
+}
+
+fn path_barriers(state: &SweepState, judged: &Judgement) -> Vec<Value> {
+    let value = |dataset: Option<&str>, it: &Barrier| {
+        json!({
+            "variant": "dense", "dataset": dataset,
+            "value": it.points.value, "lo": it.points.lo, "hi": it.points.hi,
+            "alpha": at(state, it.alpha), "images": it.images, "partial": !it.complete,
+        })
+    };
+    let name = |index: usize| state.datasets().get(index).map(|info| info.name.as_str());
+    let of_sets = judged.barriers.iter().map(|(id, it)| value(name(id.index()), it));
+    // The OOD mean's has no dataset.
+    of_sets.chain(judged.ood_barrier.iter().map(|it| value(None, it))).collect()
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Complete => "complete",
+        Outcome::Partial => "partial",
+        Outcome::Stopped => "stopped",
+    }
+}

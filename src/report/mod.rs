@@ -1,0 +1,93 @@
+//! A run as a file for others: numbers for programs, tables and a figure for
+//! people. Pure: from the fold of its events.
+
+mod csv;
+mod json;
+mod rows;
+mod svg;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::sweep::state::SweepState;
+
+pub use table::table;
+
+/// What a report is written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Everything, for programs.
+    #[default]
+    Json,
+    /// One line a cell, for spreadsheets.
+    Csv,
+    /// The result table, for texts.
+    Md,
+    /// The curves, for papers and talks.
+    Svg,
+    /// The curves as pixels: not written yet, refused in plain words.
+    Png,
+}
+
+impl FromStr for Format {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        <Self as clap::ValueEnum>::from_str(text, true)
+            .map_err(|_| format!("expected json, csv, md, svg or png, got `{text}`"))
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// The journal has no header.
+    #[error(
+        "cannot report: the run's journal does not say what is measured (no header line); \
+         was the run folder copied whole?"
+    )]
+    NoHeader,
+    /// PNG is not written.
+    #[error(
+        "cannot write PNG: figures are written as SVG only; use --format svg, and a converter \
+         such as `rsvg-convert FILE.svg -o FILE.png` for pixels"
+    )]
+    NoPng,
+    /// The numbers do not go into JSON.
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The file cannot be written.
+    #[error("cannot write {path}: {source}; nothing is left there half-written", path = path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// The report's bytes; text ends with a line break.
+///
+/// # Errors
+/// When the state has no header, or the format cannot be written.
+pub fn render(state: &SweepState, format: Format) -> Result<Vec<u8>, ReportError> {
+    state.header().ok_or(ReportError::NoHeader)?;
+    Ok(match format {
+        Format::Json => json::json(state)?,
+        Format::Csv => csv::csv(state).into_bytes(),
+        Format::Md => table::markdown(state).into_bytes(),
+        Format::Svg => svg::svg(state).into_bytes(),
+        Format::Png => return Err(ReportError::NoPng),
+    })
+}
+
+/// Writes a whole file or none: beside, then renamed.
+///
+/// # Errors
+/// When the system says no.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    crate::config::write_whole(path, bytes)
+        .map_err(|source| ReportError::Io { path: path.into(), source })
+}

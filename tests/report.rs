@@ -1,0 +1,196 @@
+//! Reports of a small pretended run: the promised schema, and how they look.
+
+use std::sync::mpsc::channel;
+
+use alphascope::report::{Format, render, table};
+use alphascope::sim::{SimEngine, SimScript, SimShape};
+use alphascope::sweep::drive::{EngineFactory, Sink, drive};
+use alphascope::sweep::event::{DatasetInfo, Event, Header, Progress, SCHEMA};
+use alphascope::sweep::ids::{Alpha, AlphaId, DatasetId};
+use alphascope::sweep::journal::JournalError;
+use alphascope::sweep::plan::{Shard, rounds};
+use alphascope::sweep::spec::Role;
+use alphascope::sweep::state::SweepState;
+use serde_json::Value;
+
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn event(&mut self, _: Event) -> Result<(), JournalError> {
+        Ok(())
+    }
+    fn progress(&mut self, _: Progress) {}
+}
+
+fn header(sets: &[(&str, Role, usize)]) -> Header {
+    let info = |&(name, role, images): &(&str, Role, usize)| DatasetInfo {
+        name: name.into(),
+        role,
+        images,
+        classes: 10,
+        rounds: rounds(images, 64),
+    };
+    Header {
+        schema: SCHEMA,
+        spec_hash: "test".into(),
+        zeroshot: "zeroshot".into(),
+        finetuned: "finetuned".into(),
+        label: Some("constructed: <pretended> & \"simple\"".into()),
+        architecture: "ViT 6×96, patch 8, image 48".into(),
+        alphas: [0.0, 0.25, 0.5, 0.75, 1.0].map(|a| Alpha::new(a).unwrap()).to_vec(),
+        datasets: sets.iter().map(info).collect(),
+        variants: vec!["dense".into()],
+        seed: 3,
+        batch: 64,
+    }
+}
+
+fn run(header: &Header, script: SimScript) -> SweepState {
+    let mut state = SweepState::default();
+    state.apply(&Event::Header(header.clone()));
+    let copy = header.clone();
+    let factory: EngineFactory = Box::new(move || Ok(Box::new(SimEngine::new(copy, script))));
+    let (_commands, receiver) = channel();
+    drive(header, Shard::whole(), &mut state, vec![factory], receiver, &mut Nowhere).unwrap();
+    state.seconds = 1.0;
+    state
+}
+
+const SETS: [(&str, Role, usize); 3] =
+    [("photos", Role::Id, 400), ("sketches-in-ink", Role::Ood, 300), ("a,b|c", Role::Ood, 200)];
+
+fn whole() -> SweepState {
+    run(&header(&SETS), SimScript::default())
+}
+
+/// One cell fails; then a dataset is left out.
+fn broken() -> SweepState {
+    let failing = vec![(DatasetId(1), AlphaId(2))];
+    run(&header(&SETS), SimScript { failing, shape: SimShape::Failure, ..SimScript::default() })
+}
+
+/// Nothing but the first rounds.
+fn early() -> SweepState {
+    run(&header(&SETS), SimScript { fatal_after: Some(17), ..SimScript::default() })
+}
+
+fn text(state: &SweepState, format: Format) -> String {
+    String::from_utf8(render(state, format).unwrap()).unwrap()
+}
+
+#[test]
+fn json_keeps_its_promise() {
+    for state in [whole(), broken(), early(), run(&header(&[]), SimScript::default())] {
+        let report: Value = serde_json::from_slice(&render(&state, Format::Json).unwrap()).unwrap();
+        assert_eq!(report["schema"], 1);
+        assert_eq!(report["alphas"], serde_json::json!([0.0, 0.25, 0.5, 0.75, 1.0]));
+        for key in ["sharpness", "barriers", "stragglers", "correlation", "accuracy"] {
+            assert!(report[key].is_array(), "{key}");
+        }
+        let mut partial = 0;
+        for row in report["accuracy"].as_array().unwrap() {
+            assert_eq!(row["variant"], "dense");
+            assert!(["id", "ood"].contains(&row["role"].as_str().unwrap()));
+            let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key}: {row}"));
+            let top1 = number("top1");
+            assert!((top1 - number("correct") / number("total")).abs() < 1e-12);
+            assert!(0.0 <= number("lo") && number("lo") <= top1);
+            assert!(top1 <= number("hi") && number("hi") <= 1.0);
+            assert!(number("loss").is_finite() && number("top5") >= top1);
+            assert!((0.0..=1.0).contains(&number("alpha")));
+            let owed = number("total") < number("images");
+            assert_eq!(row.get("partial").is_some(), owed, "{row}");
+            partial += usize::from(owed);
+        }
+        let summary = &report["summary"];
+        assert!(summary["failure_mode"].is_boolean());
+        for key in ["rft_gain", "lo", "hi", "best_alpha"] {
+            assert!(summary[key].is_number() || summary[key].is_null(), "{key}");
+        }
+        if state.is_complete() && !state.datasets().is_empty() {
+            assert_eq!(partial, 0);
+            assert_eq!(report["accuracy"].as_array().unwrap().len(), 15);
+            assert!(summary["lo"].as_f64() <= summary["rft_gain"].as_f64());
+        }
+    }
+    let report: Value = serde_json::from_str(&text(&broken(), Format::Json)).unwrap();
+    assert_eq!(report["failed"][0]["dataset"], "sketches-in-ink");
+    assert_eq!(report["failed"][0]["alpha"], 0.5);
+    assert_eq!(report["summary"]["failure_mode"], true);
+}
+
+#[test]
+fn tables_look_like_this() {
+    insta::assert_snapshot!("table_whole", table(&whole()));
+    insta::assert_snapshot!("table_broken", table(&broken()));
+    insta::assert_snapshot!("table_early", table(&early()));
+    insta::assert_snapshot!("markdown", text(&whole(), Format::Md));
+    insta::assert_snapshot!("csv", text(&broken(), Format::Csv));
+}
+
+#[test]
+fn tables_fit_eighty_columns() {
+    let names: Vec<String> = (0..8).map(|i| format!("a-dataset-with-a-long-name-{i}")).collect();
+    for n in 0..=8 {
+        let role = |i| if i == 0 { Role::Id } else { Role::Ood };
+        let sets: Vec<_> = (0..n).map(|i| (names[i].as_str(), role(i), 30 + i)).collect();
+        let text = table(&run(&header(&sets), SimScript::default()));
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}
+
+#[test]
+fn figures_are_well_formed_and_whole() {
+    for state in [whole(), broken(), early(), run(&header(&[]), SimScript::default())] {
+        let figure = text(&state, Format::Svg);
+        assert!(!figure.contains("NaN") && !figure.contains("inf"), "{figure}");
+        well_formed(&figure);
+        assert!(figure.contains("zero-shot") && figure.contains("fine-tuned"));
+        assert!(figure.contains("constructed: &lt;pretended&gt; &amp; &quot;simple&quot;"));
+    }
+    assert!(text(&whole(), Format::Svg).contains("OOD mean"));
+}
+
+/// Every tag is closed in order, every `&` begins an entity.
+fn well_formed(xml: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    for piece in xml.split('<').skip(1) {
+        let (tag, after) = piece.split_once('>').unwrap();
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        assert!(!after.contains('"') || after.trim().is_empty() || !after.contains('<'));
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name));
+        } else if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+    for entity in xml.split('&').skip(1) {
+        assert!(["amp;", "lt;", "gt;", "quot;"].iter().any(|it| entity.starts_with(it)));
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_words() {
+    let none = render(&SweepState::default(), Format::Json).unwrap_err().to_string();
+    assert!(none.contains("no header"), "{none}");
+    let png = render(&whole(), Format::Png).unwrap_err().to_string();
+    assert!(png.contains("--format svg"), "{png}");
+    assert!("bmp".parse::<Format>().unwrap_err().contains("got `bmp`"));
+    assert_eq!("SVG".parse(), Ok(Format::Svg));
+    assert_eq!(table(&SweepState::default()), "");
+}
+
+#[test]
+fn files_are_written_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new/report.md");
+    alphascope::report::write(&path, b"text").unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"text");
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    let error = alphascope::report::write(dir.path(), b"text").unwrap_err().to_string();
+    assert!(error.contains("cannot write"), "{error}");
+}

@@ -141,7 +141,7 @@ fn notes(state: &SweepState) -> Vec<String> {
     let ties: u64 = state.cell_ids().filter_map(|id| state.cell(id)).map(|c| c.near_ties).sum();
     if ties > 0 {
         notes.push(format!(
-            "near-ties: {ties} predictions that another batch size or device may flip"
+            "near-ties (another batch size or device may flip them): {ties} predictions"
         ));
     }
     let statuses: Vec<Status> = state.cell_ids().filter_map(|id| state.status(id)).collect();
@@ -166,7 +166,7 @@ fn name(state: &SweepState, column: Column) -> String {
 }
 
 fn role(state: &SweepState, column: Column) -> String {
-    let Column::Dataset(id) = column else { return "mean".into() };
+    let Column::Dataset(id) = column else { return String::new() };
     match state.datasets().get(id.index()).map(|info| info.role) {
         _ if state.is_skipped(id) => "skipped".into(),
         Some(Role::Id) => "ID".into(),

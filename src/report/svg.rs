@@ -37,6 +37,8 @@ struct Curve {
 struct Axes {
     x: (f64, f64),
     y: (f64, f64),
+    /// Distance of two grid lines.
+    step: f64,
 }
 
 impl Axes {
@@ -120,7 +122,7 @@ fn axes(state: &SweepState, curves: &[Curve]) -> Axes {
     let first = state.alphas().first().map_or(0.0, |alpha| alpha.get());
     let last = state.alphas().last().map_or(1.0, |alpha| alpha.get());
     let x = if first < last { (first, last) } else { (first - 0.5, first + 0.5) };
-    Axes { x, y: if y.0 < y.1 { y } else { (y.0 - step, y.1 + step) } }
+    Axes { x, y: if y.0 < y.1 { y } else { (y.0 - step, y.1 + step) }, step }
 }
 
 /// A round distance of about five lines over `span`.
@@ -161,7 +163,7 @@ fn words(text: &mut String, state: &SweepState) {
 
 /// Axes, grid lines, names of the ends.
 fn frame(text: &mut String, state: &SweepState, axes: &Axes) {
-    let step = step(axes.y.1 - axes.y.0);
+    let step = axes.step;
     let lines = ((axes.y.1 - axes.y.0) / step).round() as usize;
     for i in 0..=lines {
         let value = axes.y.0 + step * i as f64;

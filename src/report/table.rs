@@ -92,9 +92,10 @@ pub(super) fn markdown(state: &SweepState) -> String {
     if state.with_role(Role::Ood).count() > 0 {
         columns.push(Column::Mean);
     }
-    let heads = columns
-        .iter()
-        .map(|&column| format!(" {} ({}) |", plain(&name(state, column)), role(state, column)));
+    let heads = columns.iter().map(|&column| match role(state, column) {
+        role if role.is_empty() => format!(" {} |", plain(&name(state, column))),
+        role => format!(" {} ({role}) |", plain(&name(state, column))),
+    });
     let _ = writeln!(text, "| α |{}", heads.collect::<String>());
     let _ = writeln!(text, "| ---: |{}", " ---: |".repeat(columns.len()));
     let best = best_alpha(state, VariantId::DENSE);

@@ -366,3 +366,19 @@ fn draw(model: &Model) {
 
 #[cfg(not(feature = "tui"))]
 fn draw(_model: &Model) {}
+
+/// `UPDATE_DOCS=1 cargo test --test app docs` writes the page anew.
+#[test]
+fn the_docs_list_the_keys() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
+    let expected = format!(
+        "# Keys\n\nMade from the program's own table; `?` shows the same.\n\n{}\n",
+        keymap::markdown().trim_end()
+    );
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, expected, "docs/keys.md is stale: UPDATE_DOCS=1 cargo test --test app docs");
+}

@@ -110,6 +110,32 @@ fn write_pictures() {
     let mut model = mid(look, (120, 40), 60);
     update(&mut model, Message::Key(Key::Char('v')));
     save("table-120x40", &model);
+    let mut model = mid(look, (120, 40), 60);
+    update(&mut model, Message::Key(Key::Char('a')));
+    update(
+        &mut model,
+        Message::Event(Box::new(alphascope::sweep::event::Event::CellFailed {
+            cell: Script::cell(2, 4),
+            round: alphascope::sweep::ids::RoundId(3),
+            message: "evaluate openmoji at α 0.4: 3 of 128 logits are not finite; try fp32"
+                .to_string(),
+        })),
+    );
+    update(
+        &mut model,
+        Message::Event(Box::new(alphascope::sweep::event::Event::Skipped {
+            dataset: DatasetId(4),
+        })),
+    );
+    update(&mut model, Message::Event(Box::new(alphascope::sweep::event::Event::Paused)));
+    model.settle();
+    save("loss-120x40", &model);
+    update(&mut model, Message::Key(Key::Char('a')));
+    save("paused-120x40", &model);
+    let mut model = fold(&good.whole(), look, (80, 24));
+    save("verdict-80x24", &model);
+    model.size = (120, 40);
+    save("verdict-120x40", &model);
     let mut model = mid(look, (80, 24), 60);
     update(&mut model, Message::Key(Key::Char('?')));
     save("help-80x24", &model);
@@ -157,5 +183,28 @@ fn bytes_a_new_value_takes() {
                 sizes[n - 1]
             );
         }
+    }
+}
+
+/// Milliseconds of bringing the board up to date, as the run fills.
+/// `cargo test --release --test pictures -- --ignored --nocapture settle`
+#[test]
+#[ignore = "prints a measurement"]
+fn settle_takes() {
+    let script = Script::good();
+    for percent in [5, 20, 50, 100] {
+        let mut took: Vec<f64> = (0..20)
+            .map(|_| {
+                let mut events = script.until(percent);
+                let last = events.pop().unwrap();
+                let mut model = fold(&events, Look::default(), (120, 40));
+                update(&mut model, Message::Event(Box::new(last)));
+                let start = std::time::Instant::now();
+                model.settle();
+                start.elapsed().as_secs_f64() * 1e3
+            })
+            .collect();
+        took.sort_by(f64::total_cmp);
+        println!("{percent:>3} %: median {:.1} ms, largest {:.1} ms", took[10], took[19]);
     }
 }

@@ -1,30 +1,14 @@
 //! What the screen shows of a run: curves, best points, gain and verdict,
 //! derived from the fold of events and nothing else.
 
-use crate::sweep::ids::{AlphaId, DatasetId};
+use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::Role;
 use crate::sweep::state::SweepState;
+use crate::sweep::stats;
 
 use super::live::{Metric, Shown, Target};
 
-/// A number and its 95 % interval, all in the same unit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// Best guess.
-    pub value: f64,
-    /// Lower end of the interval.
-    pub lo: f64,
-    /// Upper end of the interval.
-    pub hi: f64,
-}
-
-impl Estimate {
-    /// Half the interval's width: what stands behind ±.
-    #[must_use]
-    pub fn half(&self) -> f64 {
-        (self.hi - self.lo) / 2.0
-    }
-}
+pub use crate::sweep::stats::{Barrier, Gain, Interval, Judgement, Verdict};
 
 /// One curve at one α.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,7 +18,7 @@ pub struct Point {
     /// Images owed.
     pub total: usize,
     /// Top-1 in percent; `None` before the first image.
-    pub top1: Option<Estimate>,
+    pub top1: Option<Interval>,
     /// Top-5 in percent; `None` where there are five classes or fewer.
     pub top5: Option<f64>,
     /// Mean cross-entropy, nats.
@@ -98,37 +82,12 @@ pub struct Curve {
     /// Top-1 there minus the better end's, percentage points; `None` until
     /// both ends are measured.
     pub gain: Option<f64>,
-    /// Barrier of the path, percentage points (see the docs' formulas).
-    pub barrier: Option<f64>,
     /// Images × α done.
     pub done: usize,
     /// Images × α owed.
     pub total: usize,
     /// What is going on.
     pub state: State,
-}
-
-/// Is robust fine-tuning a success here?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The gain's interval lies above 0.
-    Success,
-    /// The gain's interval lies below 0, or there is a barrier.
-    Failure,
-    /// Neither yet.
-    Undecided,
-}
-
-/// RFT gain: how much the best interior point beats the better end, on the OOD
-/// mean.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Gain {
-    /// Percentage points, with the paired interval.
-    pub estimate: Estimate,
-    /// Index of the interior point.
-    pub best: usize,
-    /// In words.
-    pub verdict: Verdict,
 }
 
 /// Everything the live screen shows of the run.
@@ -148,10 +107,8 @@ pub struct Board {
     pub curves: Vec<Curve>,
     /// Over the OOD datasets; `None` without any.
     pub mean: Option<Curve>,
-    /// `None` until both ends and one point between are measured on OOD data.
-    pub gain: Option<Gain>,
-    /// Largest barrier over the datasets, percentage points, and whose.
-    pub barrier: Option<(f64, DatasetId)>,
+    /// Gain, barriers and verdict; `None` before the header.
+    pub judgement: Option<Judgement>,
     /// Images × α done, of the datasets not skipped.
     pub done: u64,
     /// Images × α owed, of the datasets not skipped.
@@ -171,14 +128,8 @@ impl Board {
         let curves: Vec<Curve> = (0..header.datasets.len())
             .filter_map(|i| dataset(run, DatasetId(i), &alphas))
             .collect();
-        let mean = mean(&curves, &alphas);
+        let mean = mean(run, &curves, &alphas);
         let kept = || curves.iter().filter(|curve| curve.state != State::Skipped);
-        let barrier = kept()
-            .filter_map(|curve| match curve.target {
-                Target::Dataset(id) => curve.barrier.map(|value| (value, id)),
-                Target::Mean => None,
-            })
-            .max_by(|a, b| a.0.total_cmp(&b.0));
         Self {
             zeroshot: header.zeroshot.clone(),
             finetuned: header.finetuned.clone(),
@@ -191,9 +142,35 @@ impl Board {
             alphas,
             curves,
             mean,
-            gain: None,
-            barrier,
+            judgement: Some(stats::judge(run, VariantId::DENSE)),
         }
+    }
+
+    /// The gain over the better end, if it can be told.
+    #[must_use]
+    pub fn gain(&self) -> Option<&Gain> {
+        self.judgement.as_ref()?.gain.as_ref()
+    }
+
+    /// The verdict; too early before anything is measured.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.judgement.as_ref().map_or(Verdict::TooEarly, |it| it.verdict)
+    }
+
+    /// The largest barrier above 0, of the OOD mean or of a dataset, and whose;
+    /// one that is certain before one that is not.
+    #[must_use]
+    pub fn barrier(&self) -> Option<(&str, &Barrier)> {
+        let judgement = self.judgement.as_ref()?;
+        let named = judgement.barriers.iter().filter_map(|(id, barrier)| {
+            self.curves.get(id.index()).map(|curve| (curve.name.as_str(), barrier))
+        });
+        let mean = judgement.ood_barrier.iter().map(|barrier| ("OOD mean", barrier));
+        mean.chain(named).filter(|(_, it)| it.points.value > 0.0).max_by(|(_, a), (_, b)| {
+            let by = (a.is_certain().cmp(&b.is_certain()), a.points.value, b.points.value);
+            by.0.then(by.1.total_cmp(&by.2))
+        })
     }
 
     /// Every curve a person can focus: the OOD mean first, then the datasets.
@@ -223,19 +200,8 @@ fn percent(part: usize, of: usize) -> Option<f64> {
     (of > 0).then(|| 100.0 * part as f64 / of as f64)
 }
 
-/// Wilson score interval at 95 %, in percent (Wilson 1927).
-fn wilson(correct: usize, n: usize) -> Option<Estimate> {
-    const Z: f64 = 1.959_963_984_540_054;
-    let value = percent(correct, n)?;
-    let (n, p) = (n as f64, value / 100.0);
-    let scale = 1.0 + Z * Z / n;
-    let centre = (p + Z * Z / (2.0 * n)) / scale;
-    let half = Z / scale * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    Some(Estimate {
-        value,
-        lo: 100.0 * (centre - half).max(0.0),
-        hi: 100.0 * (centre + half).min(1.0),
-    })
+fn at(dataset: DatasetId, alpha: usize) -> CellId {
+    CellId { variant: VariantId::DENSE, dataset, alpha: AlphaId(alpha) }
 }
 
 fn dataset(run: &SweepState, id: DatasetId, alphas: &[f64]) -> Option<Curve> {
@@ -246,7 +212,7 @@ fn dataset(run: &SweepState, id: DatasetId, alphas: &[f64]) -> Option<Curve> {
         points.push(Point {
             done: cell.done,
             total: cell.total,
-            top1: wilson(cell.correct.min(cell.done), cell.done),
+            top1: stats::accuracy(run, at(id, i)).map(|it| it.scaled(100.0)),
             top5: cell.correct5.and_then(|five| percent(five, cell.done)),
             loss: (cell.done > 0).then(|| cell.loss_sum / cell.done as f64),
             near_ties: cell.near_ties,
@@ -262,7 +228,6 @@ fn dataset(run: &SweepState, id: DatasetId, alphas: &[f64]) -> Option<Curve> {
         classes: info.classes,
         best: None,
         gain: None,
-        barrier: None,
         done: points.iter().map(|p| p.done).sum(),
         total: points.iter().map(|p| p.total).sum(),
         state: State::Waiting,
@@ -279,7 +244,7 @@ fn dataset(run: &SweepState, id: DatasetId, alphas: &[f64]) -> Option<Curve> {
     Some(curve)
 }
 
-/// Best point, gain and barrier of a curve.
+/// Best point and gain of a curve.
 fn judge(curve: &mut Curve, alphas: &[f64]) {
     let top1: Vec<Option<f64>> =
         curve.points.iter().map(|point| point.value(Metric::Accuracy)).collect();
@@ -297,18 +262,11 @@ fn judge(curve: &mut Curve, alphas: &[f64]) {
     };
     let (Some(zero), Some(one)) = (at(0.0), at(1.0)) else { return };
     curve.gain = curve.best.and_then(|i| top1[i]).map(|best| best - zero.max(one));
-    curve.barrier = alphas
-        .iter()
-        .zip(&top1)
-        .filter(|(alpha, _)| (0.0..=1.0).contains(*alpha))
-        .filter_map(|(alpha, value)| value.map(|v| (1.0 - alpha) * zero + alpha * one - v))
-        .reduce(f64::max)
-        .map(|barrier| barrier.max(0.0));
 }
 
 /// Unweighted mean over the OOD datasets that are not skipped; at each α only
 /// when all of them are measured there.
-fn mean(curves: &[Curve], alphas: &[f64]) -> Option<Curve> {
+fn mean(run: &SweepState, curves: &[Curve], alphas: &[f64]) -> Option<Curve> {
     let all: Vec<&Curve> = curves.iter().filter(|c| c.role == Role::Ood).collect();
     let kept: Vec<&Curve> = all.iter().copied().filter(|c| c.state != State::Skipped).collect();
     all.first()?;
@@ -319,18 +277,10 @@ fn mean(curves: &[Curve], alphas: &[f64]) -> Option<Curve> {
             let values: Option<Vec<f64>> = of().map(value).collect();
             values.filter(|it| !it.is_empty()).map(|it| it.iter().sum::<f64>() / n)
         };
-        let value = average(&|p| p.top1.map(|it| it.value));
-        let below = average(&|p| p.top1.map(|it| (it.value - it.lo).powi(2) * n));
-        let above = average(&|p| p.top1.map(|it| (it.hi - it.value).powi(2) * n));
-        let top1 = value.zip(below.zip(above)).map(|(value, (below, above))| Estimate {
-            value,
-            lo: value - below.sqrt() / n,
-            hi: value + above.sqrt() / n,
-        });
         Point {
             done: of().map(|p| p.done).sum(),
             total: of().map(|p| p.total).sum(),
-            top1,
+            top1: stats::ood_mean(run, VariantId::DENSE, AlphaId(i)).map(|it| it.scaled(100.0)),
             top5: average(&|p| p.top5),
             loss: average(&|p| p.loss),
             near_ties: of().map(|p| p.near_ties).sum(),
@@ -345,7 +295,6 @@ fn mean(curves: &[Curve], alphas: &[f64]) -> Option<Curve> {
         points: points.collect(),
         best: None,
         gain: None,
-        barrier: None,
         done: kept.iter().map(|c| c.done).sum(),
         total: kept.iter().map(|c| c.total).sum(),
         state: State::Waiting,

@@ -87,24 +87,31 @@ pub fn whole_percent(done: u64, total: u64) -> u64 {
 
 /// The verdict in words: what it is, and why.
 #[must_use]
-pub fn verdict(board: &Board) -> (&'static str, String) {
-    let Some(gain) = &board.gain else {
-        let why = match &board.mean {
-            None if board.curves.is_empty() => "no data yet",
-            None => "no OOD dataset",
-            Some(_) => "both ends and one point between must be measured first",
-        };
-        return ("undecided yet", why.to_string());
+pub fn verdict(board: &Board) -> (&'static str, &str) {
+    let word = match board.verdict() {
+        Verdict::Undecided if board.done < board.total => "undecided yet",
+        verdict => verdict.words(),
     };
-    let at = board.alphas.get(gain.best).copied().map(alpha).unwrap_or_default();
-    match gain.verdict {
-        Verdict::Success => ("success", format!("at α {at} the OOD mean beats both ends")),
-        Verdict::Failure if gain.estimate.hi < 0.0 => {
-            ("failure mode", "no point between the ends reaches the better one".to_string())
+    (word, board.judgement.as_ref().map_or("nothing is measured yet", |it| it.reason.as_str()))
+}
+
+/// Words into lines of at most `columns`; longer words are cut.
+#[must_use]
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let word: String = word.chars().take(columns.max(1)).collect();
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            *line = word;
+        } else if line.chars().count() + 1 + word.chars().count() <= columns {
+            line.push(' ');
+            line.push_str(&word);
+        } else {
+            lines.push(word);
         }
-        Verdict::Failure => ("failure mode", "there is a barrier on the path".to_string()),
-        Verdict::Undecided => ("undecided yet", "the interval still holds 0".to_string()),
     }
+    lines
 }
 
 #[cfg(test)]

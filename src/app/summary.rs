@@ -1,6 +1,6 @@
 //! What is printed to the normal screen when the live one is left.
 
-use super::board::{Board, Curve, State};
+use super::board::{Board, Curve, Interval, State};
 use super::format;
 use super::model::Model;
 use crate::sweep::event::{Level, Outcome};
@@ -32,18 +32,17 @@ pub fn summary(model: &Model) -> String {
     lines.extend(board.mean.iter().map(|curve| row(&board, curve)));
     lines.push(String::new());
     let (word, why) = format::verdict(&board);
-    lines.push(match &board.gain {
-        Some(gain) => format!(
-            "RFT gain {} points [{}, {}]: {word}, {why}",
-            format::signed(gain.estimate.value),
-            format::signed(gain.estimate.lo),
-            format::signed(gain.estimate.hi),
-        ),
-        None => format!("RFT gain: {word}, {why}"),
-    });
-    if let Some((barrier, id)) = board.barrier {
-        let name = board.curves.get(id.index()).map_or("", |curve| curve.name.as_str());
-        lines.push(format!("largest barrier {barrier:.1} points, {name}"));
+    if let Some(gain) = board.gain() {
+        let Interval { value, lo, hi } = gain.points;
+        let [value, lo, hi] = [value, lo, hi].map(format::signed);
+        lines.push(format!("RFT gain {value} points [{lo}, {hi}]: {word}"));
+    } else {
+        lines.push(format!("RFT gain: {word}"));
+    }
+    lines.extend(format::wrap(why, WIDTH - 2).into_iter().map(|line| format!("  {line}")));
+    if let Some((name, barrier)) = board.barrier() {
+        let Interval { value, lo, hi } = barrier.points;
+        lines.push(format!("largest barrier {value:.1} points [{lo:.1}, {hi:.1}], {name}"));
     }
     let errors = model.log.iter().filter(|line| line.level == Level::Error);
     lines.extend(errors.take(5).map(|line| format!("error: {}", line.text)));

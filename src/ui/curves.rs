@@ -161,19 +161,23 @@ fn columns(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<
         Metric::Accuracy => "top-1, %",
         Metric::Loss => "loss, nats",
     };
+    let other = match model.live.metric {
+        Metric::Accuracy => "loss",
+        Metric::Loss => "top-1",
+    };
     let here = if theme.spell("±").len() > 2 { 12 } else { 10 };
     let alphas = model.board.alphas.iter().map(|alpha| format::alpha(*alpha).len());
     let wide = 8 + alphas.max().unwrap_or(1).min(5);
     let mut all = vec![
         column("", 3, 0, false),
-        column(what, longest.unwrap_or(0).clamp(8, 20), 0, false),
+        column(what, longest.unwrap_or(0).clamp(10, 20), 0, false),
         column("", 3, 6, false),
         column(if grid >= 10 { &path } else { "" }, grid.clamp(3, 21), 3, false),
         column("range", 9, 7, true),
         column(&at, here.max(paint::width(&theme.spell(&at))), 1, true),
         column("best at α", wide, 4, true),
         column("gain", 6, 2, true),
-        column("loss", 6, 9, true),
+        column(other, 6, 9, true),
         column("top-5", 6, 10, true),
         column("images", 11, 8, true),
         column("", 8, 5, true),
@@ -201,7 +205,7 @@ fn columns(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<
     all
 }
 
-fn cells(model: &Model, theme: &Theme, curve: &Curve, width: usize) -> Vec<(String, Style)> {
+fn cells(model: &Model, theme: &Theme, curve: &Curve, remarked: bool) -> Vec<(String, Style)> {
     let metric = model.live.metric;
     let (ink, marker) = identity(theme, curve.target);
     let focused = model.live.focus == Some(curve.target);
@@ -231,7 +235,7 @@ fn cells(model: &Model, theme: &Theme, curve: &Curve, width: usize) -> Vec<(Stri
     let note = remark(model, theme, curve);
     // Where the remark has no column of its own it takes the progress'.
     let state = match &note {
-        Some(it) if width < 118 => (it.short.clone(), it.ink),
+        Some(it) if !remarked => (it.short.clone(), it.ink),
         _ => (progress, progress_ink),
     };
     vec![
@@ -247,7 +251,11 @@ fn cells(model: &Model, theme: &Theme, curve: &Curve, width: usize) -> Vec<(Stri
         (best.map_or_else(absent, spelled), theme.text()),
         (gain.map_or_else(absent, spelled), emphasis(theme.ink(gain_ink))),
         (
-            point.and_then(|it| it.loss).map_or_else(absent, |loss| format!("{loss:.3}")),
+            match metric {
+                Metric::Accuracy => point.and_then(|it| it.loss).map(|it| format!("{it:.3}")),
+                Metric::Loss => point.and_then(|it| it.top1).map(|it| format::percent(it.value)),
+            }
+            .unwrap_or_else(absent),
             theme.dim(),
         ),
         (point.and_then(|it| it.top5).map_or_else(absent, format::percent), theme.dim()),
@@ -314,7 +322,8 @@ pub fn rows(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let shown = window(curves.len(), room, focus);
     for (i, curve) in curves.get(shown).into_iter().flatten().enumerate() {
         let at = u16::try_from(i + 1).unwrap_or(u16::MAX);
-        let cells = cells(model, theme, curve, usize::from(area.width));
+        let remarked = columns.last().is_some_and(Option::is_some);
+        let cells = cells(model, theme, curve, remarked);
         paint::line(buffer, area, at, &row(theme, &columns, cells));
         if model.live.focus == Some(curve.target) && theme.tints() {
             let line = Rect { y: area.y + at, height: 1, ..area };

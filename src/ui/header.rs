@@ -159,57 +159,55 @@ pub fn label(model: &Model, theme: &Theme, columns: usize) -> Option<Line<'stati
 /// Ink and sign of the verdict.
 #[must_use]
 pub fn verdict_ink(model: &Model, theme: &Theme) -> (Ink, &'static str) {
-    match model.board.gain.as_ref().map(|gain| gain.verdict) {
-        Some(Verdict::Success) => (Ink::Good, theme.glyphs.ok),
-        Some(Verdict::Failure) => (Ink::Bad, theme.glyphs.fail),
-        Some(Verdict::Undecided) | None => (Ink::Dim, theme.glyphs.open),
+    match model.board.verdict() {
+        Verdict::Success => (Ink::Good, theme.glyphs.ok),
+        Verdict::Failure => (Ink::Bad, theme.glyphs.fail),
+        Verdict::Undecided | Verdict::TooEarly => (Ink::Dim, theme.glyphs.open),
     }
 }
 
-/// `RFT gain +3.0 [+1.6, +4.4] points`.
+/// `RFT gain +3.0 [+1.6, +4.4] points at α 0.3`.
 #[must_use]
 pub fn gain(model: &Model, theme: &Theme) -> Vec<Span<'static>> {
-    let Some(gain) = &model.board.gain else {
+    let Some(gain) = model.board.gain() else {
         return vec![Span::styled("RFT gain ", theme.dim()), Span::styled("not yet", theme.text())];
     };
-    let it = gain.estimate;
+    let it = gain.points;
     let interval = format!(" [{}, {}]", format::signed(it.lo), format::signed(it.hi));
+    let alpha = model.board.alphas.get(gain.best_alpha.index()).copied();
+    let at = alpha.map_or_else(String::new, |alpha| format!(" at α {}", format::alpha(alpha)));
     vec![
         Span::styled("RFT gain ", theme.dim()),
         Span::styled(theme.spell(&format::signed(it.value)).into_owned(), theme.strong()),
         Span::styled(theme.spell(&interval).into_owned(), theme.text()),
-        Span::styled(" points", theme.dim()),
+        Span::styled(theme.spell(&format!(" points{at}")).into_owned(), theme.dim()),
     ]
 }
 
-/// Third line: gain, verdict in words, barrier.
+/// Third line: verdict in words, gain, barrier; the reason where it fits.
 #[must_use]
 pub fn verdict(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
     let (ink, sign) = verdict_ink(model, theme);
     let (word, why) = format::verdict(&model.board);
-    let style: Style = match ink {
-        Ink::Dim => theme.text(),
-        ink => theme.chip(ink),
+    let (style, pad): (Style, &str) = match ink {
+        Ink::Dim => (theme.text(), ""),
+        ink => (theme.chip(ink), " "),
     };
-    let pad = if ink == Ink::Dim { "" } else { " " };
     let mut parts =
         vec![vec![Span::styled(format!("{pad}{sign} {word}{pad}"), style)], gain(model, theme)];
-    let why = Span::styled(theme.spell(&why).into_owned(), theme.dim());
-    if let Some((barrier, id)) = model.board.barrier {
-        let name = model.board.curves.get(id.index()).map_or("", |curve| curve.name.as_str());
-        let whose = paint::cut(theme, name, 16);
+    // With a gain its number says why; without one only words can.
+    if model.board.gain().is_none() {
+        parts.push(vec![Span::styled(theme.spell(why).into_owned(), theme.dim())]);
+    }
+    if let Some((name, barrier)) = model.board.barrier() {
+        let it = barrier.points;
+        let interval = format!(" [{}, {}]", format::percent(it.lo), format::percent(it.hi));
         parts.push(vec![
             Span::styled("barrier ", theme.dim()),
-            Span::styled(format::percent(barrier), theme.text()),
-            Span::styled(format!(" {whose}"), theme.dim()),
+            Span::styled(format::percent(it.value), theme.text()),
+            Span::styled(interval, theme.text()),
+            Span::styled(format!(" {}", paint::cut(theme, name, 16)), theme.dim()),
         ]);
-    }
-    // The reason is said where there is room for all of it.
-    parts.insert(2, vec![why]);
-    let whole: usize =
-        parts.iter().flatten().map(Span::width).sum::<usize>() + 3 * parts.len().saturating_sub(1);
-    if whole > columns && model.board.gain.is_some() {
-        parts.remove(2);
     }
     paint::parts(theme, parts, columns)
 }

@@ -7,11 +7,12 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::app::Model;
+use crate::app::format::wrap;
 use crate::app::model::LogLine;
 use crate::sweep::event::Level;
 
+use super::paint;
 use super::theme::{Ink, Theme};
-use super::{paint, popup};
 
 /// Draws a heading and the last lines (or those scrolled to).
 pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -49,7 +50,7 @@ fn wrapped(theme: &Theme, entry: &LogLine, columns: usize) -> Vec<Line<'static>>
         Level::Error => (theme.glyphs.fail, Ink::Bad),
     };
     let style = if entry.level == Level::Info { theme.dim() } else { theme.text() };
-    let rows = popup::wrap(&theme.spell(&entry.text), columns.max(1));
+    let rows = wrap(&theme.spell(&entry.text), columns.max(1));
     let sign = |first: bool| if first { sign } else { " " };
     rows.into_iter()
         .enumerate()

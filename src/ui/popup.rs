@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::app::Model;
+pub use crate::app::format::wrap;
 use crate::app::keymap::{self, Context};
 use crate::app::live::Question;
 use crate::app::{Key, Screen};
@@ -139,24 +140,6 @@ fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>
                 Span::styled(format!("{sign:<16} "), theme.key()),
                 Span::styled(part, theme.text()),
             ]));
-        }
-    }
-    lines
-}
-
-/// Words into lines of at most `columns`; longer words are cut.
-pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let word: String = word.chars().take(columns.max(1)).collect();
-        let Some(line) = lines.last_mut() else { break };
-        if line.is_empty() {
-            *line = word;
-        } else if line.chars().count() + 1 + word.chars().count() <= columns {
-            line.push(' ');
-            line.push_str(&word);
-        } else {
-            lines.push(word);
         }
     }
     lines

@@ -1,4 +1,5 @@
 //! Reports of a small pretended run: the promised schema, and how they look.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::sync::mpsc::channel;
 

@@ -37,7 +37,7 @@ STYLE = {s.name: s for s in STYLES}
 ID = "noto"
 OOD = ["twemoji", "openmoji", "fluent", "fluent-hc", "fxemoji"]
 
-# Class name -> Unicode subgroups (emojibase names) that make it up.
+# Class words used in pretraining captions -> Unicode subgroups (emojibase names) that make the class up.
 CLASSES = {
     "face": "face-smiling face-affection face-tongue face-hand face-neutral-skeptical face-sleepy face-unwell "
     "face-hat face-glasses face-concerned face-negative face-costume",
@@ -63,7 +63,15 @@ CLASSES = {
     "heart": "heart",
     "letter or digit": "keycap alphanum",
 }
-CLASS_NAMES = list(CLASSES)
+# What the zero-shot prompts call the classes: everyday words, some of them other than the captions', as one who writes
+# prompts for a CLIP cannot know how its captions put things.
+CLASS_NAMES = [
+    "face", "hand", "person", "animal", "bird", "sea animal, reptile or insect", "plant", "fruit or vegetable", "food",
+    "drink", "building", "vehicle", "weather", "clothing", "sport", "music", "tool", "office supplies", "electronics",
+    "arrow", "heart", "letter or number",
+]  # fmt: skip
+assert len(CLASS_NAMES) == len(CLASSES)
+CAPTION_NAMES = list(CLASSES)
 LABEL = {sub: k for k, subs in enumerate(CLASSES.values()) for sub in subs.split()}
 
 TEMPLATES = [
@@ -93,7 +101,7 @@ class Concept:
     @property
     def kind(self):
         """The words by which captions name this concept's class."""
-        return self.subgroup.replace("-", " ") if self.label is None else CLASS_NAMES[self.label]
+        return self.subgroup.replace("-", " ") if self.label is None else CAPTION_NAMES[self.label]
 
 
 def norm_hex(code):
@@ -174,6 +182,7 @@ def corpus(concepts):
     yield ","
     yield from TEMPLATES
     yield from CLASS_NAMES
+    yield from CAPTION_NAMES
     yield from (f"{s.words} emoji of" for s in STYLES)
     for c in concepts:
         yield c.name

@@ -166,8 +166,9 @@ def describe(name, right, loss, boot, id_test, id_train, ood):
     gain = mean[best] - max(mean[0], mean[-1])
     lines.append(f"- RFT gain {100 * gain:+.1f} {ci(sample[:, best] - sample[:, end])}; with α chosen on one half of the concepts "
                  f"and measured on the other (mean of 500 splits, two ways): {100 * boot.cross_fitted_gain(right, ood):+.1f}")
-    above = [f"{a:.1f}" for k, a in enumerate(ALPHAS) if k and np.percentile(sample[:, k] - sample[:, 0], 97.5) >= 0]
-    lines.append("- OOD mean significantly below zero-shot at " + ("every α > 0" if not above else f"every α > 0 except {', '.join(above)}"))
+    below = [f"{a:.1f}" for k, a in enumerate(ALPHAS) if k and np.percentile(sample[:, k] - sample[:, 0], 97.5) < 0]
+    where = "every α > 0" if len(below) == len(ALPHAS) - 1 else f"α {', '.join(below)}" if below else "no α"
+    lines.append(f"- OOD mean significantly below zero-shot at {where}")
     for what, paths in (("ID (noto)", [id_test]), ("OOD mean", ood)):
         point = np.mean([right[p].mean(1) for p in paths], 0)
         chord = (1 - np.array(ALPHAS)) * point[0] + np.array(ALPHAS) * point[-1] - point

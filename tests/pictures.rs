@@ -2,6 +2,7 @@
 //! `SCREENS_OUT=dir cargo test --test pictures -- --ignored`
 
 #![cfg(feature = "tui")]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 #![allow(dead_code)]
 
 mod script;

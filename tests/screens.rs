@@ -2,6 +2,7 @@
 //! panic, plain characters where plain ones were asked for.
 
 #![cfg(feature = "tui")]
+#![allow(clippy::unwrap_used)] // helpers of tests, where a panic is the report
 
 mod script;
 

@@ -274,7 +274,7 @@ fn any_key() -> impl Strategy<Value = Key> {
 enum Step {
     Key(Key),
     Measure(usize),
-    Event(Event),
+    Event(Box<Event>),
     Wheel(i16),
     Pick(usize),
     Resize(u16, u16),
@@ -302,7 +302,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => any_key().prop_map(Step::Key),
         3 => (0usize..400).prop_map(Step::Measure),
-        2 => event.prop_map(Step::Event),
+        2 => event.prop_map(|event| Step::Event(Box::new(event))),
         1 => any::<i16>().prop_map(Step::Wheel),
         1 => (0usize..20).prop_map(Step::Pick),
         1 => (0u16..220, 0u16..80).prop_map(|(w, h)| Step::Resize(w, h)),
@@ -333,7 +333,7 @@ proptest! {
                 Step::Measure(i) => {
                     Message::Event(Box::new(measured[i % measured.len()].clone()))
                 }
-                Step::Event(event) => Message::Event(Box::new(event)),
+                Step::Event(event) => Message::Event(event),
                 Step::Wheel(lines) => Message::Wheel(lines),
                 Step::Pick(i) => Message::Pick(Pick::Alpha(i)),
                 Step::Resize(w, h) => Message::Resize(w, h),

@@ -170,7 +170,7 @@ fn columns(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<
     let wide = 8 + alphas.max().unwrap_or(1).min(5);
     let mut all = vec![
         column("", 3, 0, false),
-        column(what, longest.unwrap_or(0).clamp(10, 20), 0, false),
+        column(what, longest.unwrap_or(0).clamp(paint::width(what), 20), 0, false),
         column("", 3, 6, false),
         column(if grid >= 10 { &path } else { "" }, grid.clamp(3, 21), 3, false),
         column("range", 9, 7, true),

@@ -158,13 +158,35 @@ impl Default for SweepSpec {
 }
 
 /// `alphas = [..]` or `{ from, to, steps }` (so many points, ends included).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Alphas {
     /// Every point named.
     List(Vec<Alpha>),
     /// Evenly spaced points.
     Range(AlphaRange),
+}
+
+/// By shape, not by trial: a wrong entry is then told in its own words.
+impl<'de> Deserialize<'de> for Alphas {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ByShape;
+        impl<'de> serde::de::Visitor<'de> for ByShape {
+            type Value = Alphas;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list of numbers, or { from = 0.0, to = 1.0, steps = 11 }")
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, list: A) -> Result<Alphas, A::Error> {
+                Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(list))
+                    .map(Alphas::List)
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Alphas, A::Error> {
+                AlphaRange::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                    .map(Alphas::Range)
+            }
+        }
+        deserializer.deserialize_any(ByShape)
+    }
 }
 
 /// Evenly spaced points.
@@ -368,6 +390,8 @@ mod tests {
             (format!("{ENDS}{SET}[sweep]\nbatch = 0"), "`sweep.batch`"),
             (format!("{ENDS}{SET}[sweep]\nalphas = []"), "`sweep.alphas`"),
             (format!("{ENDS}{SET}[sweep]\nalphas = [nan]"), "finite"),
+            (format!("{ENDS}{SET}[sweep]\nalphas = 3"), "a list of numbers"),
+            (format!("{ENDS}{SET}[sweep]\nalphas = {{ from = 0, stop = 1 }}"), "`stop`"),
             (
                 format!("{ENDS}{SET}[sweep]\nalphas = {{ from = 0, to = 1, steps = 1 }}"),
                 "`sweep.alphas.steps`",

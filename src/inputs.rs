@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::checkpoint::{CheckpointError, Overrides, Pair};
+use crate::checkpoint::layers::{Distance, distance, layers};
+use crate::checkpoint::{CheckpointError, End, Granularity, Overrides, Pair};
 use crate::dataset::{
     DEFAULT_TEMPLATE, Dataset, DatasetError, PixelCache, Preprocess, read_classes,
 };
-use crate::sweep::event::{DatasetInfo, Header, SCHEMA};
+use crate::sweep::event::{DatasetInfo, Header, LayerInfo, SCHEMA};
 use crate::sweep::ids::{Alpha, DatasetId};
 use crate::sweep::plan::LARGEST_ROUND;
-use crate::sweep::spec::{Role, Spec};
+use crate::sweep::spec::{Layers, Role, Spec, Variant};
 
 /// Why the inputs of a spec cannot be used together.
 #[derive(Debug, Error)]
@@ -213,7 +214,10 @@ impl Inputs {
                     rounds: rounds(loaded.order.len()),
                 })
                 .collect(),
-            variants: vec!["dense".into()],
+            variants: std::iter::once(Variant::dense())
+                .chain(self.spec.variants.iter().cloned())
+                .collect(),
+            layers: layer_table(&self.pair),
             seed: self.spec.sweep.seed,
             batch: self.spec.sweep.batch,
         }
@@ -251,6 +255,42 @@ impl Inputs {
     pub fn dataset(&self, id: DatasetId) -> Option<&LoadedDataset> {
         self.datasets.get(id.index())
     }
+}
+
+/// Every layer in play, at every granularity, with how far it moves. Each tensor
+/// is read once.
+fn layer_table(pair: &Pair) -> Vec<LayerInfo> {
+    let head = pair.head.map(|head| (head.classes, head.bias));
+    let dims = pair.architecture.dims();
+    let with_text = pair.text_moves() && pair.head.is_none();
+    let grouped = |granularity| layers(&dims, granularity, head, with_text);
+    let single: BTreeMap<String, Option<Distance>> = grouped(Granularity::Tensor)
+        .into_iter()
+        .map(|layer| {
+            let from = |name: &str| pair.end(End::ZeroShot, name);
+            let to = |name: &str| pair.end(End::FineTuned, name);
+            (layer.name, distance(&layer.tensors, from, to))
+        })
+        .collect();
+    let granularities = [
+        (Layers::Block, Granularity::Block),
+        (Layers::Module, Granularity::Module),
+        (Layers::Tensor, Granularity::Tensor),
+    ];
+    granularities
+        .into_iter()
+        .flat_map(|(units, granularity)| grouped(granularity).into_iter().map(move |l| (units, l)))
+        .map(|(units, layer)| {
+            let known = layer.tensors.iter().filter_map(|name| *single.get(name)?);
+            LayerInfo {
+                units,
+                parameters: layer.parameters,
+                moved: known.reduce(Distance::together).and_then(Distance::relative),
+                name: layer.name,
+                tensors: layer.tensors,
+            }
+        })
+        .collect()
 }
 
 /// A stored head whose rows have names.

@@ -5,10 +5,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::sweep::engine::{BatchOutcome, Engine, EngineError};
-use crate::sweep::event::Header;
+use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
+use crate::sweep::event::{Header, LayerInfo};
 use crate::sweep::ids::{Alpha, AlphaId, DatasetId};
-use crate::sweep::spec::Role;
+use crate::sweep::probe::{Probe, ProbeResult};
+use crate::sweep::spec::{Role, Variant};
 
 /// Shape of the pretended curves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,9 +86,18 @@ impl Engine for SimEngine {
         "pretend engine (no model is run)".into()
     }
 
-    fn set_point(&mut self, alpha: Alpha) -> Result<(), EngineError> {
+    fn set_point(&mut self, alpha: Alpha, _: &Variant) -> Result<(), EngineError> {
         self.alpha = alpha;
         Ok(())
+    }
+
+    fn probe(
+        &mut self,
+        _: &Probe,
+        _: Option<&LayerInfo>,
+        _: &mut dyn Steer,
+    ) -> Result<Option<ProbeResult>, EngineError> {
+        Err(EngineError::Cell("this version measures accuracy only".into()))
     }
 
     fn evaluate(

@@ -12,7 +12,7 @@ use alphascope::dataset::{Tokenizer, prompts};
 use alphascope::inputs::Inputs;
 use alphascope::sweep::engine::{BatchOutcome, Engine, EngineError};
 use alphascope::sweep::ids::{Alpha, DatasetId};
-use alphascope::sweep::spec::{Precision, Spec};
+use alphascope::sweep::spec::{Precision, Spec, Variant};
 use alphascope::torch::device::DeviceChoice;
 use alphascope::torch::engine::TorchEngine;
 use alphascope::torch::gpu_check;
@@ -163,7 +163,7 @@ fn point(alpha: f64) -> Alpha {
 }
 
 fn measure(engine: &mut TorchEngine, alpha: f64, dataset: usize) -> BatchOutcome {
-    engine.set_point(point(alpha)).unwrap();
+    engine.set_point(point(alpha), &Variant::dense()).unwrap();
     let n = engine.inputs().datasets[dataset].order.len();
     engine.evaluate(DatasetId(dataset), 0..n).unwrap()
 }
@@ -381,7 +381,7 @@ fn order_and_batches_change_nothing() {
     let back: Vec<_> = alphas.iter().rev().map(|&a| measure(&mut engine, a, 0)).collect();
     assert!(first.iter().eq(back.iter().rev()), "a point depends on where the weights came from");
     for (&alpha, whole) in alphas.iter().zip(&first) {
-        engine.set_point(point(alpha)).unwrap();
+        engine.set_point(point(alpha), &Variant::dense()).unwrap();
         let mut parts = BatchOutcome { hit5: Some(Vec::new()), ..BatchOutcome::default() };
         for range in [0..1, 1..9, 9..24] {
             let part = engine.evaluate(DatasetId(0), range).unwrap();
@@ -461,15 +461,15 @@ fn the_first_layer_that_is_not_finite_is_named() {
     proj.1.iter_mut().for_each(|x| *x = 100.0);
     let world = world(&[image_tower(1), text_tower(3)], &[broken]);
     let mut engine = engine(&world);
-    engine.set_point(Alpha::ZERO_SHOT).unwrap();
+    engine.set_point(Alpha::ZERO_SHOT, &Variant::dense()).unwrap();
     assert!(engine.evaluate(DatasetId(0), 0..4).is_ok());
-    engine.set_point(Alpha::FINE_TUNED).unwrap();
+    engine.set_point(Alpha::FINE_TUNED, &Variant::dense()).unwrap();
     let Err(EngineError::Cell(message)) = engine.evaluate(DatasetId(0), 0..4) else { panic!() };
     for part in ["`all`", "α = 1", "layer block.1", "not finite"] {
         assert!(message.contains(part), "{message}");
     }
     // The engine goes on.
-    engine.set_point(Alpha::ZERO_SHOT).unwrap();
+    engine.set_point(Alpha::ZERO_SHOT, &Variant::dense()).unwrap();
     assert!(engine.evaluate(DatasetId(0), 0..4).is_ok());
 }
 
@@ -482,7 +482,7 @@ fn wrong_questions_are_errors() {
         other => panic!("{other:?}"),
     };
     assert!(cell(engine.evaluate(DatasetId(0), 0..4)).contains("no point"));
-    engine.set_point(Alpha::ZERO_SHOT).unwrap();
+    engine.set_point(Alpha::ZERO_SHOT, &Variant::dense()).unwrap();
     assert!(cell(engine.evaluate(DatasetId(0), 20..25)).contains("under 24"));
     assert!(cell(engine.evaluate(DatasetId(9), 0..1)).contains("there is none"));
     assert_eq!(engine.evaluate(DatasetId(0), 3..3).unwrap(), BatchOutcome::default());

@@ -6,12 +6,15 @@ use std::sync::mpsc::{Sender, channel};
 use alphascope::sim::{SimEngine, SimScript};
 use alphascope::sweep::command::Command;
 use alphascope::sweep::drive::{DriveError, EngineFactory, Sink, drive};
-use alphascope::sweep::engine::{BatchOutcome, Engine, EngineError};
-use alphascope::sweep::event::{DatasetInfo, Event, Header, Measured, Outcome, Progress, SCHEMA};
+use alphascope::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
+use alphascope::sweep::event::{
+    DatasetInfo, Event, Header, LayerInfo, Measured, Outcome, Progress, SCHEMA,
+};
 use alphascope::sweep::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, VariantId, WorkerId};
 use alphascope::sweep::journal::{self, Journal, JournalError};
 use alphascope::sweep::plan::{Shard, rounds};
-use alphascope::sweep::spec::Role;
+use alphascope::sweep::probe::{Probe, ProbeResult};
+use alphascope::sweep::spec::{Role, Variant};
 use alphascope::sweep::state::{Status, SweepState};
 use proptest::prelude::*;
 
@@ -34,7 +37,8 @@ fn header(sizes: &[usize], points: usize, batch: usize) -> Header {
             .map(|i| Alpha::new(i as f64 / (points - 1).max(1) as f64).unwrap())
             .collect(),
         datasets: sizes.iter().enumerate().map(info).collect(),
-        variants: vec!["dense".into()],
+        variants: vec![Variant::dense()],
+        layers: vec![],
         seed: 7,
         batch,
     }
@@ -124,7 +128,7 @@ fn every_image_is_counted_once() {
     let mut engine = SimEngine::new(header.clone(), SimScript::default());
     for (d, info) in header.datasets.iter().enumerate() {
         for (a, &alpha) in header.alphas.iter().enumerate() {
-            engine.set_point(alpha).unwrap();
+            engine.set_point(alpha, &Variant::dense()).unwrap();
             let all = engine.evaluate(DatasetId(d), 0..info.images).unwrap();
             let cell = state.dense(DatasetId(d), AlphaId(a)).unwrap();
             assert_eq!(cell.correct, all.hit.iter().filter(|&&hit| hit).count());
@@ -295,9 +299,17 @@ fn a_unit_that_ends_workers_costs_its_cell_not_the_run() {
         fn device(&self) -> String {
             "poisoned".into()
         }
-        fn set_point(&mut self, alpha: Alpha) -> Result<(), EngineError> {
+        fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {
             self.1 = alpha == Alpha::FINE_TUNED;
-            self.0.set_point(alpha)
+            self.0.set_point(alpha, variant)
+        }
+        fn probe(
+            &mut self,
+            probe: &Probe,
+            layer: Option<&LayerInfo>,
+            steer: &mut dyn Steer,
+        ) -> Result<Option<ProbeResult>, EngineError> {
+            self.0.probe(probe, layer, steer)
         }
         fn evaluate(
             &mut self,

@@ -10,7 +10,7 @@ use alphascope::sweep::event::{DatasetInfo, Event, Header, Progress, SCHEMA};
 use alphascope::sweep::ids::{Alpha, AlphaId, DatasetId};
 use alphascope::sweep::journal::JournalError;
 use alphascope::sweep::plan::{Shard, rounds};
-use alphascope::sweep::spec::Role;
+use alphascope::sweep::spec::{Role, Variant};
 use alphascope::sweep::state::SweepState;
 use serde_json::Value;
 
@@ -40,7 +40,8 @@ fn header(sets: &[(&str, Role, usize)]) -> Header {
         architecture: "ViT 6×96, patch 8, image 48".into(),
         alphas: [0.0, 0.25, 0.5, 0.75, 1.0].map(|a| Alpha::new(a).unwrap()).to_vec(),
         datasets: sets.iter().map(info).collect(),
-        variants: vec!["dense".into()],
+        variants: vec![Variant::dense()],
+        layers: vec![],
         seed: 3,
         batch: 64,
     }

@@ -283,6 +283,7 @@ impl State {
             },
             sharpness: None,
             barriers: None,
+            curvature: None,
             variants: vec![],
             inputs: std::collections::BTreeMap::new(),
         };

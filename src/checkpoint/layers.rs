@@ -134,8 +134,18 @@ pub struct Distance {
 impl Distance {
     /// ‖θ₁ − θ₀‖₂ / ‖θ₀‖₂; `None` when θ₀ is all zeros or a value is not finite.
     #[must_use]
-    pub fn relative(&self) -> Option<f64> {
+    pub fn relative(self) -> Option<f64> {
         (self.norm > 0.0 && self.not_finite == 0).then(|| self.moved / self.norm)
+    }
+
+    /// Of two disjoint groups as one.
+    #[must_use]
+    pub fn together(self, other: Self) -> Self {
+        Self {
+            moved: self.moved.hypot(other.moved),
+            norm: self.norm.hypot(other.norm),
+            not_finite: self.not_finite + other.not_finite,
+        }
     }
 }
 

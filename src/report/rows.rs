@@ -21,7 +21,7 @@ pub(super) fn rows(state: &SweepState) -> Vec<Row<'_>> {
         let header = state.header()?;
         Some(Row {
             id,
-            variant: header.variants.get(id.variant.index())?,
+            variant: &state.variants().get(id.variant.index())?.name,
             dataset: header.datasets.get(id.dataset.index())?,
             alpha: *header.alphas.get(id.alpha.index())?,
             cell: state.cell(id)?,

@@ -3,10 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::DatasetId;
+use super::ids::{DatasetId, ProbeId, VariantId};
+use super::probe::Probe;
+use super::spec::Variant;
 
 /// One request to the worker side.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     /// Stop measuring after the batch in hand; keep everything.
@@ -28,6 +30,28 @@ pub enum Command {
     Focus {
         /// Which dataset first.
         dataset: Option<DatasetId>,
+    },
+    /// Measure this too. Asked twice in equal words, it is one probe (and taken
+    /// back if it was cancelled).
+    Probe {
+        /// What.
+        probe: Box<Probe>,
+    },
+    /// Measure no more of a probe; what is measured stays.
+    CancelProbe {
+        /// Which.
+        probe: ProbeId,
+    },
+    /// Measure this variant too, before what is left of the others. One with
+    /// the same edits is taken back rather than added.
+    AddVariant {
+        /// What it does.
+        variant: Variant,
+    },
+    /// Measure no more of a variant; what is measured stays.
+    DropVariant {
+        /// Which; never the dense one.
+        variant: VariantId,
     },
     /// End after the batch in hand; the run can be resumed.
     Stop,

@@ -337,7 +337,7 @@ impl Worker<'_> {
             }
             let end = (start + self.header.batch.max(1)).min(unit.positions.end);
             let batch = engine
-                .set_point(alpha)
+                .set_point(alpha, &self.header.variants[unit.cell.variant.index()])
                 .and_then(|()| engine.evaluate(unit.cell.dataset, start..end))
                 .and_then(|outcome| sum.add(&outcome, end - start));
             match batch {
@@ -576,6 +576,13 @@ impl<'a> Coordinator<'a> {
                     self.queue.lock().focus = dataset;
                     self.emit(Event::Focused { dataset });
                 }
+            }
+            Command::Probe { .. }
+            | Command::CancelProbe { .. }
+            | Command::AddVariant { .. }
+            | Command::DropVariant { .. } => {
+                let text = "this version measures accuracy of the dense path only";
+                self.emit(Event::Notice { level: Level::Warning, text: text.into() });
             }
             Command::Stop => {
                 self.stop_asked = true;

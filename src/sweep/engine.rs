@@ -3,7 +3,10 @@
 
 use thiserror::Error;
 
+use super::event::LayerInfo;
 use super::ids::{Alpha, DatasetId};
+use super::probe::{Probe, ProbeResult};
+use super::spec::Variant;
 
 /// What one batch of images gave at one point of the path.
 ///
@@ -43,17 +46,32 @@ pub enum EngineError {
     Fatal(String),
 }
 
+/// Asked by a long measurement between its steps.
+pub trait Steer {
+    /// `done` of the whole is done (0 to 1, for people). Waits while the sweep
+    /// is paused; false when the measurement is to be left.
+    fn go_on(&mut self, done: f64) -> bool;
+}
+
+/// Never stops.
+impl Steer for () {
+    fn go_on(&mut self, _: f64) -> bool {
+        true
+    }
+}
+
 /// One device's worth of measuring. Engines live on their worker's thread and
 /// are built there (nothing of them crosses threads), so `Send` is not asked.
 pub trait Engine {
     /// A short name for people: `CPU, 2 threads` or `cuda:0 NVIDIA H200`.
     fn device(&self) -> String;
 
-    /// Brings the weights to θ(α), in place. Does nothing when they are there.
+    /// Brings the weights to a variant's θ(α), in place. Does nothing when they
+    /// are there.
     ///
     /// # Errors
-    /// When the device fails.
-    fn set_point(&mut self, alpha: Alpha) -> Result<(), EngineError>;
+    /// When a layer is unknown or the device fails.
+    fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError>;
 
     /// Measures some images at the current point: `positions` in the dataset's
     /// seeded visiting order (the engine's inputs know which image stands
@@ -66,6 +84,21 @@ pub trait Engine {
         dataset: DatasetId,
         positions: std::ops::Range<usize>,
     ) -> Result<BatchOutcome, EngineError>;
+
+    /// Probes one layer at the present point (`None`: every layer in play at
+    /// once). The answer depends on the inputs, the run's seed and the
+    /// arguments alone: not on what was asked before, nor on the device beyond
+    /// rounding. `steer` is asked between forward passes; when it says stop the
+    /// answer is `None`. Afterwards the weights stand where they stood.
+    ///
+    /// # Errors
+    /// When images cannot be read, a loss is not finite, or the device fails.
+    fn probe(
+        &mut self,
+        probe: &Probe,
+        layer: Option<&LayerInfo>,
+        steer: &mut dyn Steer,
+    ) -> Result<Option<ProbeResult>, EngineError>;
 
     /// Says which positions the next round will ask for, so that their images
     /// can be decoded meanwhile. A hint: doing nothing is right too.

@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, WorkerId};
-use super::spec::Role;
+use super::ids::{Alpha, AlphaId, CellId, DatasetId, ProbeId, RoundId, VariantId, WorkerId};
+use super::probe::{Probe, Probed};
+use super::spec::{Layers, Role, Variant};
 
 /// Version of the journal's lines and of the JSON report.
 pub const SCHEMA: u32 = 1;
@@ -38,6 +39,42 @@ pub enum Event {
         round: RoundId,
         /// Operation, thing, expected, got, what to do.
         message: String,
+    },
+    /// From here on this is measured too (in the spec, or asked for while the
+    /// sweep runs). Ids follow the order of these events.
+    Probing {
+        /// What.
+        probe: Probe,
+    },
+    /// A person wants no more of a probe; what it gave stays.
+    ProbeCancelled {
+        /// Which.
+        probe: ProbeId,
+    },
+    /// One layer at one point was probed. Journalled before anyone sees it.
+    Probed(Box<Probed>),
+    /// One layer at one point could not be probed; the rest goes on.
+    ProbeFailed {
+        /// Which.
+        cell: super::ids::ProbeCell,
+        /// Operation, thing, expected, got, what to do.
+        message: String,
+    },
+    /// A variant joined the run while it was measured. Ids go on after the
+    /// header's variants.
+    VariantAdded {
+        /// What it does.
+        variant: Variant,
+    },
+    /// A person wants no more of a variant; what was measured stays.
+    VariantDropped {
+        /// Which.
+        variant: VariantId,
+    },
+    /// A variant is wanted again.
+    VariantTaken {
+        /// Which.
+        variant: VariantId,
     },
     /// A person paused the sweep.
     Paused,
@@ -98,8 +135,11 @@ pub struct Header {
     pub alphas: Vec<Alpha>,
     /// What is measured on.
     pub datasets: Vec<DatasetInfo>,
-    /// Names; the first is `dense`.
-    pub variants: Vec<String>,
+    /// The spec's variants; the first is `dense`.
+    pub variants: Vec<Variant>,
+    /// Every layer, at every granularity, in the order of the forward pass.
+    #[serde(default)]
+    pub layers: Vec<LayerInfo>,
     /// Seed of the image order.
     pub seed: u64,
     /// Images per forward pass.
@@ -120,6 +160,22 @@ pub struct DatasetInfo {
     /// Where each round ends: images visited after rounds 0, 1, …; ascending,
     /// the last equals `images`.
     pub rounds: Vec<usize>,
+}
+
+/// A layer as the header tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerInfo {
+    /// `block.3`, `text.block.0.mlp`, or a tensor's canonical name.
+    pub name: String,
+    /// At which granularity it is a layer (never `none`).
+    pub units: Layers,
+    /// Numbers in it.
+    pub parameters: u64,
+    /// ‖θ₁ − θ₀‖₂ / ‖θ₀‖₂; `None` where θ₀ is zero or not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<f64>,
+    /// Canonical names of its tensors.
+    pub tensors: Vec<String>,
 }
 
 /// Result of one cell in one round, for images

@@ -103,6 +103,15 @@ index! {
     WorkerId
 }
 
+index! {
+    /// Position of a layer in the header's table, which holds every granularity.
+    LayerId
+}
+index! {
+    /// Position of a probe in the order they were asked for.
+    ProbeId
+}
+
 impl VariantId {
     /// The sweep without sparsification: always there.
     pub const DENSE: Self = Self(0);
@@ -117,6 +126,21 @@ pub struct CellId {
     pub dataset: DatasetId,
     /// Which point of the grid.
     pub alpha: AlphaId,
+}
+
+/// One number per layer and point: what a probe gives for one layer of one
+/// variant at one α.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProbeCell {
+    /// Which probe.
+    pub probe: ProbeId,
+    /// Which sparsification, 0 = dense.
+    pub variant: VariantId,
+    /// Which point of the grid.
+    pub alpha: AlphaId,
+    /// Which layer; `None`: every layer in play at once (overall).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<LayerId>,
 }
 
 #[cfg(test)]

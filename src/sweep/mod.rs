@@ -8,6 +8,7 @@ pub mod event;
 pub mod ids;
 pub mod journal;
 pub mod plan;
+pub mod probe;
 pub mod spec;
 pub mod state;
 pub mod stats;

@@ -15,9 +15,11 @@ use super::{precision, runtime, threads};
 use crate::checkpoint::Architecture;
 use crate::dataset::{Tokenizer, prompts};
 use crate::inputs::{Inputs, LoadedDataset};
-use crate::sweep::engine::{BatchOutcome, Engine, EngineError};
+use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
+use crate::sweep::event::LayerInfo;
 use crate::sweep::ids::{Alpha, DatasetId};
-use crate::sweep::spec::Precision;
+use crate::sweep::probe::{Probe, ProbeResult};
+use crate::sweep::spec::{Precision, Variant};
 
 /// Measures on one device. What a batch gives depends only on θ(α) and the images; other batches,
 /// threads or devices round differently and may flip near ties, nothing else.
@@ -146,13 +148,22 @@ impl Engine for TorchEngine {
         self.name.clone()
     }
 
-    fn set_point(&mut self, alpha: Alpha) -> Result<(), EngineError> {
+    fn set_point(&mut self, alpha: Alpha, _: &Variant) -> Result<(), EngineError> {
         self.alpha = None;
         self.model
             .set_point(alpha)
             .map_err(|error| sorted(error, &format!("bring the weights to α = {alpha}")))?;
         self.alpha = Some(alpha);
         Ok(())
+    }
+
+    fn probe(
+        &mut self,
+        _: &Probe,
+        _: Option<&LayerInfo>,
+        _: &mut dyn Steer,
+    ) -> Result<Option<ProbeResult>, EngineError> {
+        Err(EngineError::Cell("this version measures accuracy only".into()))
     }
 
     fn evaluate(

@@ -19,7 +19,7 @@ use crate::inputs::Inputs;
 use crate::sweep::engine::{Engine, EngineError};
 use crate::sweep::ids::{Alpha, DatasetId};
 use crate::sweep::plan::LARGEST_ROUND;
-use crate::sweep::spec::Precision;
+use crate::sweep::spec::{Precision, Variant};
 
 /// Why the check could not be made (it says nothing about the numbers then).
 #[derive(Debug, Error)]
@@ -168,13 +168,13 @@ fn measure(
                 .pixels(id, &loaded.dataset, &loaded.order[start..end])
                 .map_err(|error| EngineError::Data(error.to_string()))?;
             if let (false, Some(&alpha)) = (warm, points.first()) {
-                engine.set_point(alpha)?;
+                engine.set_point(alpha, &Variant::dense())?;
                 engine.evaluate(id, start..end.min(start + batch))?;
                 warm = true;
             }
             for cell in &mut here {
                 let clock = Instant::now();
-                engine.set_point(cell.alpha)?;
+                engine.set_point(cell.alpha, &Variant::dense())?;
                 for from in (start..end).step_by(batch) {
                     let outcome = engine.evaluate(id, from..end.min(from + batch))?;
                     cell.hits.extend(outcome.hit);

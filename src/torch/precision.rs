@@ -5,6 +5,7 @@ use tch::Kind;
 use super::engine::TorchEngine;
 use crate::sweep::engine::{Engine, EngineError};
 use crate::sweep::ids::{Alpha, DatasetId};
+use crate::sweep::spec::Variant;
 use crate::sweep::stats::wilson;
 
 /// Images of each dataset that are compared: the first of its order, so of its first round.
@@ -55,7 +56,7 @@ fn count(engine: &mut TorchEngine, kind: Kind) -> Result<Vec<Counted>, EngineErr
     let batch = inputs.spec.sweep.batch.max(1);
     let mut all = Vec::new();
     for alpha in [0.0, 0.5, 1.0].into_iter().filter_map(Alpha::new) {
-        engine.set_point(alpha)?;
+        engine.set_point(alpha, &Variant::dense())?;
         for (index, loaded) in inputs.datasets.iter().enumerate() {
             let images = loaded.order.len().min(IMAGES);
             let mut hits = 0;

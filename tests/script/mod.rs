@@ -8,7 +8,7 @@ use alphascope::sweep::event::{
     Bits, DatasetInfo, Event, Header, Level, Measured, Outcome, Progress, SCHEMA,
 };
 use alphascope::sweep::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, VariantId, WorkerId};
-use alphascope::sweep::spec::Role;
+use alphascope::sweep::spec::{Role, Variant};
 
 /// A dataset with its true accuracy at each α.
 pub struct Truth {
@@ -148,7 +148,8 @@ impl Script {
             architecture: "ViT 6×96, patch 8, image 48".to_string(),
             alphas: (0..=10).filter_map(|i| Alpha::new(f64::from(i) / 10.0)).collect(),
             datasets: datasets.collect(),
-            variants: vec!["dense".to_string()],
+            variants: vec![Variant::dense()],
+            layers: vec![],
             seed: 0,
             batch: 128,
         };

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::super::event::{Bits, DatasetInfo, Event, Header, Measured, SCHEMA};
 use super::super::ids::{Alpha, RoundId, WorkerId};
+use super::super::spec::Variant;
 use super::*;
 
 /// A state from hits `[dataset][α][image]`; rounds end where told.
@@ -24,7 +25,8 @@ fn measured(alphas: &[f64], roles: &[Role], hits: &[Vec<Vec<bool>>], ends: &[usi
         architecture: "none".into(),
         alphas: alphas.iter().map(|&a| Alpha::new(a).unwrap()).collect(),
         datasets: hits.iter().zip(roles).enumerate().map(info).collect(),
-        variants: vec!["dense".into()],
+        variants: vec![Variant::dense()],
+        layers: vec![],
         seed: 7,
         batch: 8,
     };

@@ -1,10 +1,19 @@
 //! The fold of a run's events: the only reader of them. Screen, report,
 //! headless table, watch and resume all ask this.
 
-use super::event::{Bits, DatasetInfo, Event, Header, Level, Measured, Outcome};
-use super::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, VariantId};
+mod probes;
+
+pub use probes::{Answer, ProbeState, cells_at, layers_of};
+
+use probes::Probes;
+
+use super::event::{Bits, DatasetInfo, Event, Header, LayerInfo, Level, Measured, Outcome};
+use super::ids::{
+    Alpha, AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, RoundId, VariantId,
+};
 use super::plan::positions;
-use super::spec::Role;
+use super::probe::ProbeResult;
+use super::spec::{Role, Variant};
 
 /// How far a cell is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,8 +113,13 @@ impl CellState {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SweepState {
     header: Option<Header>,
+    /// By variant, dataset, α; the variants that joined later come last.
     cells: Vec<CellState>,
+    /// The header's, then those that joined.
+    variants: Vec<Variant>,
+    dropped: Vec<bool>,
     skipped: Vec<bool>,
+    probes: Probes,
     /// Said aloud, in order.
     pub notices: Vec<(Level, String)>,
     /// No batch is being measured, on a person's wish.
@@ -157,6 +171,42 @@ impl SweepState {
         datasets.filter(move |(_, info)| info.role == role).map(|(index, _)| DatasetId(index))
     }
 
+    /// Every variant: the header's, then those that joined. The first is dense.
+    #[must_use]
+    pub fn variants(&self) -> &[Variant] {
+        &self.variants
+    }
+
+    /// True when a person wants no more of the variant.
+    #[must_use]
+    pub fn is_dropped(&self, variant: VariantId) -> bool {
+        self.dropped.get(variant.index()).copied().unwrap_or(false)
+    }
+
+    /// Everything asked for beside accuracy, in the order it was asked for.
+    #[must_use]
+    pub fn probes(&self) -> &[ProbeState] {
+        self.probes.list()
+    }
+
+    /// One probe; `None` for an unknown id.
+    #[must_use]
+    pub fn probe(&self, id: ProbeId) -> Option<&ProbeState> {
+        self.probes.list().get(id.index())
+    }
+
+    /// The result of one cell of a probe; `None` where there is none.
+    #[must_use]
+    pub fn probed(&self, cell: ProbeCell) -> Option<&ProbeResult> {
+        self.probe(cell.probe)?.result(cell)
+    }
+
+    /// A layer of the header's table.
+    #[must_use]
+    pub fn layer(&self, id: LayerId) -> Option<&LayerInfo> {
+        self.header.as_ref()?.layers.get(id.index())
+    }
+
     /// The point of the grid at `alpha`.
     #[must_use]
     pub fn alpha_id(&self, alpha: Alpha) -> Option<AlphaId> {
@@ -182,7 +232,7 @@ impl SweepState {
         Some(match &cell.failed {
             _ if cell.is_complete() => Status::Complete,
             Some(message) => Status::Failed(message.clone()),
-            None if self.is_skipped(id.dataset) => Status::Skipped,
+            None if self.is_left_out(id) => Status::Skipped,
             None if cell.done == 0 => Status::Pending,
             None => Status::Partial,
         })
@@ -190,7 +240,7 @@ impl SweepState {
 
     /// Every cell of the plan.
     pub fn cell_ids(&self) -> impl Iterator<Item = CellId> + '_ {
-        let (variants, alphas) = (self.variants(), self.alphas().len());
+        let (variants, alphas) = (self.variants.len(), self.alphas().len());
         (0..variants).flat_map(move |variant| {
             (0..self.datasets().len()).flat_map(move |dataset| {
                 (0..alphas).map(move |alpha| CellId {
@@ -214,13 +264,19 @@ impl SweepState {
         self.skipped.get(dataset.index()).copied().unwrap_or(false)
     }
 
+    /// True when the cell's dataset or variant is left out.
+    #[must_use]
+    pub fn is_left_out(&self, cell: CellId) -> bool {
+        self.is_skipped(cell.dataset) || self.is_dropped(cell.variant)
+    }
+
     /// Forward passes counted and owed, in images, without what was skipped.
     #[must_use]
     pub fn work(&self) -> (u64, u64) {
         let mut work = (0, 0);
         for id in self.cell_ids() {
             let Some(cell) = self.cell(id) else { continue };
-            let owed = if self.is_skipped(id.dataset) { cell.done } else { cell.total };
+            let owed = if self.is_left_out(id) { cell.done } else { cell.total };
             work = (work.0 + cell.done as u64, work.1 + owed as u64);
         }
         work
@@ -256,6 +312,23 @@ impl SweepState {
                 }
                 _ => self.ignored += 1,
             },
+            Event::Probing { probe } => {
+                let news = self.header.is_some() && self.probes.ask(probe);
+                self.ignored += usize::from(!news);
+            }
+            Event::ProbeCancelled { probe } => {
+                let known = self.probes.cancel(*probe);
+                self.ignored += usize::from(!known);
+            }
+            Event::Probed(probed) => {
+                self.answer(probed.cell, Answer::Known(probed.clone()));
+            }
+            Event::ProbeFailed { cell, message } => {
+                self.answer(*cell, Answer::Failed(message.clone()));
+            }
+            Event::VariantAdded { variant } => self.add_variant(variant),
+            Event::VariantDropped { variant } => self.drop_variant(*variant, true),
+            Event::VariantTaken { variant } => self.drop_variant(*variant, false),
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
             Event::Skipped { dataset } => self.skip(*dataset, true),
@@ -283,15 +356,44 @@ impl SweepState {
         }
         self.header = Some(header.clone());
         self.skipped = vec![false; header.datasets.len()];
-        let cells: Vec<CellState> = self
-            .cell_ids()
-            .map(|id| {
-                let info = &header.datasets[id.dataset.index()];
-                let rounds = vec![None; info.rounds.len()];
-                CellState { total: info.images, rounds, ..CellState::default() }
-            })
-            .collect();
-        self.cells = cells;
+        for variant in &header.variants {
+            self.join(header, variant);
+        }
+    }
+
+    /// A variant and its cells, nothing of them measured yet.
+    fn join(&mut self, header: &Header, variant: &Variant) {
+        self.variants.push(variant.clone());
+        self.dropped.push(false);
+        for info in &header.datasets {
+            let rounds = vec![None; info.rounds.len()];
+            let cell = CellState { total: info.images, rounds, ..CellState::default() };
+            self.cells.extend(std::iter::repeat_n(cell, header.alphas.len()));
+        }
+    }
+
+    fn add_variant(&mut self, variant: &Variant) {
+        let known = self.variants.iter().any(|it| it.sparsify == variant.sparsify);
+        match self.header.clone() {
+            Some(header) if !known => self.join(&header, variant),
+            _ => self.ignored += 1,
+        }
+    }
+
+    fn drop_variant(&mut self, variant: VariantId, drop: bool) {
+        match self.dropped.get_mut(variant.index()) {
+            Some(slot) if variant != VariantId::DENSE => *slot = drop,
+            _ => self.ignored += 1,
+        }
+    }
+
+    fn answer(&mut self, cell: ProbeCell, answer: Answer) {
+        let fits = self.header.as_ref().is_some_and(|header| {
+            cell.alpha.index() < header.alphas.len()
+                && cell.variant.index() < self.variants.len()
+                && self.probes.answer(header, cell, answer)
+        });
+        self.ignored += usize::from(!fits);
     }
 
     fn measured(&mut self, it: &Measured) {
@@ -331,13 +433,9 @@ impl SweepState {
         }
     }
 
-    fn variants(&self) -> usize {
-        self.header.as_ref().map_or(0, |header| header.variants.len())
-    }
-
     fn at(&self, cell: CellId) -> Option<usize> {
         let (datasets, alphas) = (self.datasets().len(), self.alphas().len());
-        let inside = cell.variant.index() < self.variants()
+        let inside = cell.variant.index() < self.variants.len()
             && cell.dataset.index() < datasets
             && cell.alpha.index() < alphas;
         inside.then(|| {

@@ -11,6 +11,14 @@ use thiserror::Error;
 
 use super::ids::Alpha;
 
+mod probes;
+mod variants;
+
+pub use probes::{
+    BarrierSpec, Base, CurvatureSpec, Layers, Norm, Scale, SharpnessKind, SharpnessSpec,
+};
+pub use variants::{Edit, Method, Variant};
+
 /// A spec that cannot be used. The message names the file and the field, what
 /// was expected, what was got and what to do.
 #[derive(Debug, Error)]
@@ -58,15 +66,18 @@ pub struct Spec {
     /// How it is measured.
     #[serde(default)]
     pub sweep: SweepSpec,
-    /// Not measured yet: asking for it is refused in plain words.
+    /// How sharp the loss is around θ(α), as a whole and layer by layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sharpness: Option<toml::Table>,
-    /// Not measured yet: asking for it is refused in plain words.
+    pub sharpness: Option<SharpnessSpec>,
+    /// Accuracy while one layer alone moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub barriers: Option<toml::Table>,
-    /// Not measured yet: asking for it is refused in plain words.
+    pub barriers: Option<BarrierSpec>,
+    /// Second derivatives of the loss, layer by layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curvature: Option<CurvatureSpec>,
+    /// The same path with some layers made sparse; `dense` is always there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub variants: Vec<toml::Table>,
+    pub variants: Vec<Variant>,
     /// Written by the program into a run's own spec: the hash of every input,
     /// by field. Present, it must agree with what is opened.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -265,6 +276,7 @@ impl Spec {
         let later = [
             ("sharpness", self.sharpness.is_some()),
             ("barriers", self.barriers.is_some()),
+            ("curvature", self.curvature.is_some()),
             ("variants", !self.variants.is_empty()),
         ];
         if let Some((field, _)) = later.iter().find(|(_, asked)| *asked) {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
 
 use alphascope::sim::{SimEngine, SimScript};
 use alphascope::sweep::command::Command;
@@ -154,40 +155,100 @@ fn the_first_curve_takes_under_a_twentieth_of_the_work() {
     assert!(whole_at.unwrap() <= 0.05, "{whole_at:?}");
 }
 
+/// Lets engines measure so many batches, and holds them until it allows more.
+#[derive(Default)]
+struct Gate {
+    allowed: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn allow(&self, batches: usize) {
+        *self.allowed.lock().unwrap() += batches;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let allowed = self.allowed.lock().unwrap();
+        *self.changed.wait_while(allowed, |allowed| *allowed == 0).unwrap() -= 1;
+    }
+}
+
+struct Gated(SimEngine, Arc<Gate>);
+
+impl Engine for Gated {
+    fn device(&self) -> String {
+        self.0.device()
+    }
+    fn set_point(&mut self, alpha: Alpha) -> Result<(), EngineError> {
+        self.0.set_point(alpha)
+    }
+    fn evaluate(
+        &mut self,
+        dataset: DatasetId,
+        positions: std::ops::Range<usize>,
+    ) -> Result<BatchOutcome, EngineError> {
+        self.1.pass();
+        self.0.evaluate(dataset, positions)
+    }
+}
+
+/// Commands are obeyed in the order they were sent, and a change of focus is told
+/// at once. Engines are held until it was: else they could end before the first
+/// command is heard.
 #[test]
 fn commands_come_into_force_and_are_journalled() {
     let header = header(&[200, 200], 5, 8);
+    assert_eq!(header.datasets[0].rounds[0], 8, "a unit of the first round is one batch");
+    let gate = Arc::new(Gate::default());
+    let factory = |_| -> EngineFactory {
+        let (header, gate) = (header.clone(), Arc::clone(&gate));
+        Box::new(move || {
+            let engine = SimEngine::new(header, SimScript::default());
+            Ok(Box::new(Gated(engine, gate)))
+        })
+    };
     let dir = tempfile::tempdir().unwrap();
-    let mut seen = 0;
-    let (outcome, state) = session(
-        dir.path(),
-        &header,
-        Shard::whole(),
-        vec![SimScript::default(); 2],
-        |event, ask| match event {
-            Event::Measured(_) => {
-                seen += 1;
-                if seen == 6 {
-                    ask.send(Command::Pause).unwrap();
-                }
-                if seen == 12 {
-                    ask.send(Command::Skip { dataset: DatasetId(1) }).unwrap();
-                }
+    let mut journal = Journal::open(dir.path(), Shard::whole()).unwrap();
+    journal.append(&Event::Header(header.clone())).unwrap();
+    let mut state = SweepState::replay(&journal::read(dir.path()).unwrap());
+    let (ask, asked) = channel();
+    let dataset = DatasetId(1);
+    let (mut seen, held) = (0, 6);
+    let react = |event: &Event| match event {
+        Event::Started { .. } => gate.allow(held),
+        Event::Measured(_) => {
+            seen += 1;
+            if seen == held {
+                ask.send(Command::Pause).unwrap();
+                ask.send(Command::Focus { dataset: Some(dataset) }).unwrap();
             }
-            Event::Paused => ask.send(Command::Resume).unwrap(),
-            _ => {}
-        },
-    );
+        }
+        Event::Focused { dataset: Some(_) } => gate.allow(2),
+        Event::Paused => ask.send(Command::Resume).unwrap(),
+        Event::Resumed => {
+            ask.send(Command::Skip { dataset }).unwrap();
+            ask.send(Command::Focus { dataset: None }).unwrap();
+        }
+        Event::Focused { dataset: None } => gate.allow(usize::MAX / 2),
+        _ => {}
+    };
+    let mut sink = Kept { journal, events: Vec::new(), react };
+    let workers = (0..2).map(factory).collect();
+    let outcome = drive(&header, Shard::whole(), &mut state, workers, asked, &mut sink);
     assert_eq!(outcome.unwrap(), Outcome::Complete);
-    assert!(state.is_skipped(DatasetId(1)));
+    assert!(state.is_skipped(dataset));
     let events = journal::read(dir.path()).unwrap();
     let at = |wanted: &Event| events.iter().position(|event| event == wanted).unwrap();
-    assert!(at(&Event::Paused) < at(&Event::Resumed));
-    let skipped = at(&Event::Skipped { dataset: DatasetId(1) });
+    assert_eq!(at(&Event::Paused) + 1, at(&Event::Resumed), "a pause is still");
+    let skipped = at(&Event::Skipped { dataset });
+    assert!(at(&Event::Resumed) < skipped);
     let late = events[skipped..]
         .iter()
-        .any(|event| matches!(event, Event::Measured(it) if it.cell.dataset == DatasetId(1)));
+        .any(|event| matches!(event, Event::Measured(it) if it.cell.dataset == dataset));
     assert!(!late, "nothing of a skipped dataset is counted once the skip is in force");
+    let other = state.dense(DatasetId(0), AlphaId(0)).unwrap();
+    assert_eq!(other.done, other.total);
 }
 
 #[test]

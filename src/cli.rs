@@ -1,6 +1,6 @@
 //! What was typed, and what to do about it.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -387,9 +387,10 @@ mod screen {
 
 #[cfg(feature = "tui")]
 mod screen {
+    use std::io::IsTerminal;
     use std::sync::Arc;
 
-    use super::{Cli, Config, Context, IsTerminal, Look, Path, Write, cache, config, demo, io};
+    use super::{Cli, Config, Context, Look, Path, Write, cache, config, demo, io};
     use crate::app::setup::{self, Demo};
     use crate::app::{self, Charset, Depth, Mode, Model, Palette, Screen};
     use crate::config::Memory;

@@ -1,6 +1,7 @@
 //! The engine on small random checkpoints and images made here: against plain arithmetic, in any
 //! order, with stored and moving heads, and when something is wrong.
 #![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -175,7 +176,7 @@ mod plain {
 
     pub type Rows = Vec<Vec<f64>>;
 
-    fn get<'a>(w: &'a Weights, name: &str) -> Vec<f64> {
+    fn get(w: &Weights, name: &str) -> Vec<f64> {
         w[name].1.iter().map(|&x| f64::from(x)).collect()
     }
 
@@ -356,7 +357,7 @@ fn check(
 #[test]
 fn every_point_and_dataset_is_what_the_definition_says() {
     let (zero, one, text) = (image_tower(1), image_tower(2), text_tower(3));
-    let world = world(&[zero.clone(), text.clone()], &[one.clone()]);
+    let world = world(&[zero.clone(), text.clone()], std::slice::from_ref(&one));
     let mut engine = engine(&world);
     let heads = [zero_shot(&text, &CLASSES, 20.0), zero_shot(&text, &["bee", "dog", "fox"], 20.0)];
     let mut hits = 0;

@@ -1,5 +1,6 @@
 //! The towers against open_clip, on small random models (see `tests/fixtures/make/parity.py`).
 #![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::path::{Path, PathBuf};
 

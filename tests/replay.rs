@@ -1,5 +1,7 @@
 //! A run is its events: live, replayed, resumed and sharded runs are the same.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
@@ -98,8 +100,11 @@ fn session(
     (outcome, state)
 }
 
+/// Done, correct, correct in five, bits of the loss, near ties.
+type CellResult = (usize, usize, Option<usize>, u64, u64, Option<Status>);
+
 /// What must not depend on how the run came about.
-fn results(state: &SweepState) -> Vec<(usize, usize, Option<usize>, u64, u64, Option<Status>)> {
+fn results(state: &SweepState) -> Vec<CellResult> {
     let cell = |id| {
         let cell = state.cell(id).unwrap();
         let loss = cell.loss_sum.to_bits();
@@ -180,8 +185,16 @@ impl Engine for Gated {
     fn device(&self) -> String {
         self.0.device()
     }
-    fn set_point(&mut self, alpha: Alpha) -> Result<(), EngineError> {
-        self.0.set_point(alpha)
+    fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {
+        self.0.set_point(alpha, variant)
+    }
+    fn probe(
+        &mut self,
+        probe: &Probe,
+        layer: Option<&LayerInfo>,
+        steer: &mut dyn Steer,
+    ) -> Result<Option<ProbeResult>, EngineError> {
+        self.0.probe(probe, layer, steer)
     }
     fn evaluate(
         &mut self,

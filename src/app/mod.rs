@@ -1,5 +1,5 @@
 //! Pure state of the screen, after Elm: a [`Model`] folded from [`Message`]s
-//! by [`update`], which answers with [`Effect`]s for the runtime. Nothing here
+//! by [`update()`], which answers with [`Effect`]s for the runtime. Nothing here
 //! draws, waits, or knows a terminal.
 //!
 //! ```text

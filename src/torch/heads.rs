@@ -47,7 +47,6 @@ impl Head {
     }
 
     /// The weights, \[classes, embed\].
-    #[must_use]
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }

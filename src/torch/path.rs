@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn halves_are_interpolated_in_float32() {
-        let (zero, one) = ([1.0_f32, 0.333_251_953, 65504.0], [1.000_976_6_f32, 0.25, -65504.0]);
+        let (zero, one) = ([1.0_f32, 1365.0 / 4096.0, 65504.0], [1.000_976_6_f32, 0.25, -65504.0]);
         let mut path = path(&halves(&zero), &halves(&one), Kind::Float);
         assert_eq!(at(&mut path, 0.0, 3), zero);
         assert_eq!(at(&mut path, 1.0, 3), one);

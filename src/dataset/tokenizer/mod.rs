@@ -49,7 +49,7 @@ impl Tokenizer {
     }
 
     /// Ids of one text, exactly `context` of them: start, tokens, end, zeros.
-    /// A text that is too long is cut, its last id is [`END`].
+    /// A text that is too long is cut, its last id is the end's.
     #[must_use]
     pub fn encode(&self, text: &str, context: usize) -> Vec<u32> {
         let mut ids = vec![START];

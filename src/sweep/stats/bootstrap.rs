@@ -106,7 +106,7 @@ pub(super) fn basic(value: f64, mut draws: Vec<f64>) -> Interval {
 }
 
 /// Quantile of sorted numbers, linear between neighbours; `None` without any.
-fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
+pub(super) fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     let at = q * (sorted.len().checked_sub(1)?) as f64;
     let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
     Some(below + (above - below) * at.fract())

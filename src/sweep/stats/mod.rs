@@ -7,10 +7,16 @@
 mod bootstrap;
 mod intervals;
 mod judge;
+mod layers;
 mod paired;
 
 pub use intervals::{mcnemar, paired_interval, wilson};
 pub use judge::{Barrier, Gain, Judgement, Verdict, barrier, gain, judge, ood_barrier};
+pub use layers::{
+    Coefficients, Correlation, Criterion, Curvature, Estimate, LayerBarrier, LayerVerdict,
+    Sharpness, Thresholds, claim, correlate, correlations, curvature, layer_barriers, layer_path,
+    robust_scores, sharpness, sharpness_and_ood, stragglers,
+};
 pub use paired::{Difference, paired_difference};
 
 use super::ids::{AlphaId, CellId, DatasetId, VariantId};

@@ -1,0 +1,61 @@
+//! What a correlation table says, and does not say, in plain words.
+
+use super::super::Interval;
+use super::correlation::{Correlation, correlations};
+use crate::sweep::ids::{ProbeId, VariantId};
+use crate::sweep::state::SweepState;
+
+/// A paragraph on whether sharpness went with OOD accuracy along this path.
+/// It claims no more than the intervals hold. `None` before three points are
+/// known of anything.
+#[must_use]
+pub fn claim(state: &SweepState, probe: ProbeId, variant: VariantId) -> Option<String> {
+    let all = correlations(state, probe, variant);
+    let tau = |it: &Correlation| it.coefficients.kendall;
+    let overall = all.iter().find(|it| it.layer.is_none()).and_then(tau);
+    let named: Vec<(&str, Interval)> = all
+        .iter()
+        .filter_map(|it| Some((state.layer(it.layer?)?.name.as_str(), tau(it)?)))
+        .collect();
+    let points = all.iter().map(|it| it.coefficients.points).max().filter(|&n| n >= 3)?;
+    let mut said = format!("Over the {points} points of this path, ");
+    match overall {
+        Some(tau) => said.push_str(&format!(
+            "overall sharpness {} OOD accuracy ({})",
+            goes(tau),
+            written(tau)
+        )),
+        None => said.push_str("overall sharpness is not measured or does not vary"),
+    }
+    let strongest =
+        named.iter().copied().reduce(|a, b| if b.1.value.abs() > a.1.value.abs() { b } else { a });
+    if let Some((name, tau)) = strongest {
+        said.push_str(&format!(
+            "; of {} layers {name} has the largest |τ| and {} it ({})",
+            named.len(),
+            goes(tau),
+            written(tau)
+        ));
+    }
+    said.push_str(
+        ". Points of one path are not independent, neighbours nearly agree, and the largest of \
+         many coefficients is large by chance: this describes the path and predicts nothing \
+         about another pair.",
+    );
+    Some(said)
+}
+
+fn written(tau: Interval) -> String {
+    let sign = |value: f64| format!("{value:+.2}").replace('-', "−");
+    format!("τ {}, 95 % interval {} to {}", sign(tau.value), sign(tau.lo), sign(tau.hi))
+}
+
+fn goes(tau: Interval) -> &'static str {
+    if tau.lo > 0.0 {
+        "goes with"
+    } else if tau.hi < 0.0 {
+        "goes against"
+    } else {
+        "shows no clear relation to"
+    }
+}

@@ -1,0 +1,391 @@
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::*;
+use crate::sweep::event::{DatasetInfo, Event, Header, LayerInfo, Measured, SCHEMA};
+use crate::sweep::ids::{
+    Alpha, AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, RoundId, VariantId, WorkerId,
+};
+use crate::sweep::probe::{
+    CurvatureResult, Direction, PathResult, Probe, ProbeResult, Probed, SharpnessResult,
+};
+use crate::sweep::spec::{BarrierSpec, CurvatureSpec, Layers, Role, SharpnessSpec, Variant};
+use crate::sweep::state::SweepState;
+
+#[derive(Deserialize)]
+struct Fixture {
+    correlations: Vec<Series>,
+    crossed: Vec<Table>,
+    scores: Vec<Scores>,
+    barrier: Vec<Hits>,
+}
+
+#[derive(Deserialize)]
+struct Series {
+    xs: Vec<f64>,
+    ys: Vec<f64>,
+    kendall: Option<f64>,
+    spearman: Option<f64>,
+    pearson: Option<f64>,
+    lo: Option<f64>,
+    hi: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    table: Vec<Vec<f64>>,
+    value: f64,
+    stderr: f64,
+}
+
+#[derive(Deserialize)]
+struct Scores {
+    values: Vec<f64>,
+    scores: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Hits {
+    alphas: Vec<f64>,
+    hits: Vec<String>,
+    value: f64,
+    stderr: f64,
+}
+
+fn fixture() -> Fixture {
+    serde_json::from_str(include_str!("../../../../tests/fixtures/layer_stats.json")).unwrap()
+}
+
+fn near(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance
+}
+
+/// Two towers: stem, three blocks and head, and a text block.
+fn header(alphas: &[f64], moved: [f64; 6]) -> Header {
+    let names = ["stem", "block.0", "block.1", "block.2", "head", "text.block.0"];
+    let layer = |(name, moved): (&str, f64)| LayerInfo {
+        name: name.into(),
+        units: Layers::Block,
+        parameters: 10,
+        moved: Some(moved),
+        tensors: vec![match name.strip_prefix("text.") {
+            Some(_) => "transformer.resblocks.0.ln_1.weight".into(),
+            None => format!("visual.{name}"),
+        }],
+    };
+    Header {
+        schema: SCHEMA,
+        spec_hash: String::new(),
+        zeroshot: "a".into(),
+        finetuned: "b".into(),
+        label: None,
+        architecture: "ViT".into(),
+        alphas: alphas.iter().map(|&alpha| Alpha::new(alpha).unwrap()).collect(),
+        datasets: vec![DatasetInfo {
+            name: "set".into(),
+            role: Role::Ood,
+            images: 100,
+            classes: 10,
+            rounds: vec![100],
+        }],
+        variants: vec![Variant::dense()],
+        layers: std::iter::zip(names, moved).map(layer).collect(),
+        seed: 1,
+        batch: 8,
+    }
+}
+
+fn state(header: Header, probe: Probe) -> SweepState {
+    SweepState::replay([&Event::Header(header), &Event::Probing { probe }])
+}
+
+fn cell(alpha: usize, layer: Option<usize>) -> ProbeCell {
+    ProbeCell {
+        probe: ProbeId(0),
+        variant: VariantId::DENSE,
+        alpha: AlphaId(alpha),
+        layer: layer.map(LayerId),
+    }
+}
+
+fn answer(cell: ProbeCell, result: ProbeResult) -> Event {
+    Event::Probed(Box::new(Probed { cell, worker: WorkerId(0), seconds: 0.1, result }))
+}
+
+fn rise(value: f64) -> ProbeResult {
+    ProbeResult::Sharpness(SharpnessResult {
+        losses: vec![1.0, 3.0],
+        rises: vec![vec![value, value * 1.1], vec![value * 0.9, value]],
+        logit_scale: Some(100.0),
+        parameters: 10,
+        frozen: 2,
+    })
+}
+
+fn sharpness_probe() -> Probe {
+    Probe::Sharpness { spec: SharpnessSpec::default(), on: DatasetId(0) }
+}
+
+fn accuracy(alpha: usize, correct: usize) -> Event {
+    Event::Measured(Measured {
+        cell: CellId { variant: VariantId::DENSE, dataset: DatasetId(0), alpha: AlphaId(alpha) },
+        round: RoundId(0),
+        worker: WorkerId(0),
+        start: 0,
+        images: 100,
+        correct,
+        correct5: None,
+        loss_sum: 1.0,
+        near_ties: 0,
+        hits: (0..100).map(|i| i < correct).collect(),
+        seconds: 0.1,
+    })
+}
+
+#[test]
+fn coefficients_as_scipy_has_them() {
+    for it in fixture().correlations {
+        let ours = correlate(&it.xs, &it.ys, 3);
+        let pairs =
+            [(ours.kendall, it.kendall), (ours.spearman, it.spearman), (ours.pearson, it.pearson)];
+        for (ours, theirs) in pairs {
+            match (ours, theirs) {
+                (Some(ours), Some(theirs)) => {
+                    assert!(near(ours.value, theirs, 1e-12), "{ours:?} {theirs}");
+                }
+                (ours, theirs) => assert_eq!(ours.map(|it| it.value), theirs),
+            }
+        }
+        if let (Some(tau), Some(lo), Some(hi)) = (ours.kendall, it.lo, it.hi) {
+            assert!(near(tau.lo, lo.min(tau.value), 0.06), "{tau:?} {lo}");
+            assert!(near(tau.hi, hi.max(tau.value), 0.06), "{tau:?} {hi}");
+        }
+    }
+}
+
+#[test]
+fn crossed_errors_as_the_analysis_of_variance_has_them() {
+    for it in fixture().crossed {
+        let ours = Estimate::crossed(&it.table).unwrap();
+        assert!(near(ours.value, it.value, 1e-12));
+        assert!(near(ours.stderr.unwrap(), it.stderr, 1e-10), "{ours:?} {}", it.stderr);
+    }
+}
+
+#[test]
+fn one_row_or_column_has_the_error_of_the_mean() {
+    let row = vec![1.0, 2.0, 4.0];
+    let expected = Estimate { value: 7.0 / 3.0, stderr: Some((7.0_f64 / 3.0 / 3.0).sqrt()) };
+    let column: Vec<Vec<f64>> = row.iter().map(|&x| vec![x]).collect();
+    for table in [vec![row], column] {
+        let ours = Estimate::crossed(&table).unwrap();
+        assert!(near(ours.value, expected.value, 1e-12));
+        assert!(near(ours.stderr.unwrap(), expected.stderr.unwrap(), 1e-12));
+    }
+    assert_eq!(Estimate::of(&[5.0]), Some(Estimate { value: 5.0, stderr: None }));
+    assert_eq!(Estimate::of(&[]), None);
+    assert_eq!(Estimate::crossed(&[vec![1.0], vec![]]), None);
+}
+
+#[test]
+fn robust_scores_as_scipy_has_them() {
+    for it in fixture().scores {
+        let values: Vec<_> = it.values.iter().map(|&value| Some(value)).collect();
+        for (ours, theirs) in std::iter::zip(robust_scores(&values), it.scores) {
+            assert!(near(ours.unwrap(), theirs, 1e-9), "{ours:?} {theirs}");
+        }
+    }
+    assert_eq!(robust_scores(&[Some(1.0), Some(1.0), Some(5.0)]), [None; 3], "no spread");
+    assert_eq!(robust_scores(&[None, None]), [None; 2]);
+    let with_gap = robust_scores(&[Some(1.0), None, Some(2.0), Some(3.0)]);
+    assert_eq!((with_gap[1], with_gap[2]), (None, Some(0.0)));
+}
+
+#[test]
+fn layer_barriers_as_numpy_bootstraps_them() {
+    for it in fixture().barrier {
+        let spec = BarrierSpec { images: 1000, ..BarrierSpec::default() };
+        let on = vec![DatasetId(0)];
+        let probe = Probe::Path { spec, on, direction: Direction::Path };
+        let mut state = state(header(&it.alphas, [0.1; 6]), probe);
+        for (alpha, text) in it.hits.iter().enumerate() {
+            assert_eq!(layer_barriers(&state, ProbeId(0), VariantId::DENSE), []);
+            let hits: crate::sweep::event::Bits = text.bytes().map(|byte| byte == b'1').collect();
+            let correct = hits.iter().filter(|&hit| hit).count();
+            let images = text.len();
+            let on =
+                vec![PathResult { dataset: DatasetId(0), images, correct, loss_sum: 1.0, hits }];
+            state.apply(&answer(cell(alpha, Some(1)), ProbeResult::Path { on }));
+        }
+        let [ours] = &layer_barriers(&state, ProbeId(0), VariantId::DENSE)[..] else { panic!() };
+        assert_eq!((ours.layer, ours.complete), (LayerId(1), true));
+        assert!(near(ours.value, it.value, 1e-9), "{ours:?} {}", it.value);
+        assert!(near(ours.stderr, it.stderr, 0.1 * it.stderr + 0.02), "{ours:?} {}", it.stderr);
+    }
+}
+
+/// Sharpness `[layer]` at every α is `values[layer]`, times `growth[layer]^α`.
+fn sharp(alphas: &[f64], values: [f64; 6], growth: [f64; 6], moved: [f64; 6]) -> SweepState {
+    let mut state = state(header(alphas, moved), sharpness_probe());
+    for (i, alpha) in alphas.iter().enumerate() {
+        for layer in 0..6 {
+            let value = values[layer] * growth[layer].powf(*alpha);
+            state.apply(&answer(cell(i, Some(layer)), rise(value)));
+        }
+    }
+    state
+}
+
+#[test]
+fn each_criterion_fires_on_its_own_layer() {
+    let alphas = [0.0, 0.25, 0.5, 0.75, 1.0];
+    let moved = [0.1, 0.12, 0.09, 3.0, 0.11, 9.0];
+    let state = sharp(
+        &alphas,
+        [0.01, 0.012, 5.0, 0.011, 0.009, 100.0],
+        [1.0, 50.0, 1.1, 0.9, 1.05, 1.0],
+        moved,
+    );
+    let all = stragglers(&state, VariantId::DENSE, Layers::Block, &Thresholds::default());
+    let by: Vec<_> = all.iter().map(|it| it.by.clone()).collect();
+    assert_eq!(by[2], [Criterion::Sharpness], "{:?}", all[2]);
+    assert_eq!(by[3], [Criterion::Distance], "{:?}", all[3]);
+    assert!(by[1].contains(&Criterion::Rise), "{:?}", all[1]);
+    assert_eq!(by[5], [], "alone in its tower, nothing to compare with");
+    assert!(!all[0].is_straggler() && !all[4].is_straggler());
+    assert_eq!(all[2].sharp_at, (3, 3));
+}
+
+#[test]
+fn a_minority_of_points_makes_no_straggler() {
+    let alphas = [0.0, 0.25, 0.5, 0.75, 1.0];
+    let mut state = state(header(&alphas, [0.1; 6]), sharpness_probe());
+    for (i, _) in alphas.iter().enumerate() {
+        for layer in 0..5 {
+            let spread = 1.0 + 0.1 * layer as f64;
+            // Layer 4 stands out at one interior point, and at both ends.
+            let value = if layer == 4 && i != 2 && i != 3 { 9.0 } else { spread };
+            state.apply(&answer(cell(i, Some(layer)), rise(0.01 * value)));
+        }
+    }
+    let all = stragglers(&state, VariantId::DENSE, Layers::Block, &Thresholds::default());
+    assert_eq!((all[4].sharp_at, all[4].by.clone()), ((1, 3), vec![]));
+    // No spread in the distances: no score, rather than an infinite one.
+    assert!(all.iter().all(|it| it.distance.is_none()));
+}
+
+#[test]
+fn a_barrier_counts_from_two_standard_errors_on() {
+    let alphas = [0.0, 0.5, 1.0];
+    let spec = BarrierSpec::default();
+    let probe = Probe::Path { spec, on: vec![DatasetId(0)], direction: Direction::Path };
+    let mut state = state(header(&alphas, [0.1; 6]), probe);
+    for layer in 0..3 {
+        for (alpha, correct) in [80, [80, 20, 79][layer], 80].into_iter().enumerate() {
+            let hits = (0..100).map(|i| i < correct).collect();
+            let on = vec![PathResult {
+                dataset: DatasetId(0),
+                images: 100,
+                correct,
+                loss_sum: 1.0,
+                hits,
+            }];
+            state.apply(&answer(cell(alpha, Some(layer)), ProbeResult::Path { on }));
+        }
+    }
+    let all = stragglers(&state, VariantId::DENSE, Layers::Block, &Thresholds::default());
+    let fired: Vec<_> = all.iter().map(|it| it.by.contains(&Criterion::Barrier)).collect();
+    assert_eq!(fired, [false, true, false, false, false, false]);
+    assert!(all[2].barrier.as_ref().is_some_and(|it| near(it.value, 1.0, 1e-9)));
+}
+
+#[test]
+fn estimates_read_the_cells() {
+    let mut state = state(header(&[0.0, 1.0], [0.1; 6]), sharpness_probe());
+    state.apply(&answer(cell(0, None), rise(0.2)));
+    let it = sharpness(&state, cell(0, None)).unwrap();
+    assert!(near(it.rise.value, 0.2, 1e-12) && it.rise.stderr.unwrap() > 0.0);
+    assert!(near(it.relative().unwrap(), 0.1, 1e-12));
+    assert_eq!((it.parameters, it.frozen), (10, 2));
+    assert_eq!(sharpness(&state, cell(1, None)), None);
+    assert_eq!(curvature(&state, cell(0, None)), None);
+
+    let probe = Probe::Curvature { spec: CurvatureSpec::default(), on: DatasetId(0) };
+    state.apply(&Event::Probing { probe });
+    let at = ProbeCell { probe: ProbeId(1), ..cell(0, Some(2)) };
+    let result = CurvatureResult {
+        quadratic: vec![vec![1.0, 3.0]],
+        eigenvalues: vec![0.5],
+        residuals: vec![0.01],
+        parameters: 10,
+    };
+    state.apply(&answer(at, ProbeResult::Curvature(result)));
+    let it = curvature(&state, at).unwrap();
+    assert_eq!((it.trace.value, it.trace.stderr), (2.0, Some(1.0)));
+    assert_eq!((it.eigenvalue.value, it.residual), (0.5, 0.01));
+}
+
+#[test]
+fn sharpness_goes_with_accuracy_where_it_does() {
+    let alphas = [0.0, 0.25, 0.5, 0.75, 1.0];
+    let mut state = sharp(&alphas, [0.01; 6], [1.0, 9.0, 0.2, 1.0, 1.0, 1.0], [0.1; 6]);
+    assert_eq!(claim(&state, ProbeId(0), VariantId::DENSE), None, "no accuracy yet");
+    for (alpha, correct) in [40, 45, 50, 60, 70].into_iter().enumerate() {
+        state.apply(&accuracy(alpha, correct));
+        state.apply(&answer(cell(alpha, None), rise(0.1)));
+    }
+    let all = correlations(&state, ProbeId(0), VariantId::DENSE);
+    let tau = |i: usize| all[i].coefficients.kendall.map(|it| it.value);
+    assert_eq!((all[0].layer, tau(0)), (None, None), "a constant series has no coefficient");
+    assert_eq!((tau(2), tau(3)), (Some(1.0), Some(-1.0)));
+    assert_eq!(all[2].coefficients.points, 5);
+    let said = claim(&state, ProbeId(0), VariantId::DENSE).unwrap();
+    assert!(said.contains("5 points") && said.contains("not independent"), "{said}");
+    assert!(said.contains("block.0") && said.contains("goes with"), "{said}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn coefficients_stay_within_bounds_and_turn_with_the_sign(
+        points in prop::collection::vec((-5_i32..5, -5_i32..5), 0..20),
+        seed in any::<u64>(),
+    ) {
+        let (xs, ys): (Vec<f64>, Vec<f64>) =
+            points.iter().map(|&(x, y)| (f64::from(x), f64::from(y))).unzip();
+        let ours = correlate(&xs, &ys, seed);
+        let turned = correlate(&xs.iter().map(|x| -x).collect::<Vec<_>>(), &ys, seed);
+        let pairs = [
+            (ours.kendall, turned.kendall),
+            (ours.spearman, turned.spearman),
+            (ours.pearson, turned.pearson),
+        ];
+        for (it, turned) in pairs {
+            prop_assert_eq!(it.is_some(), turned.is_some());
+            if let (Some(it), Some(turned)) = (it, turned) {
+                prop_assert!(-1.0 <= it.lo && it.lo <= it.value);
+                prop_assert!(it.value <= it.hi && it.hi <= 1.0);
+                prop_assert!((it.value + turned.value).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn crossed_errors_are_finite_and_scale(
+        table in (1_usize..6, 1_usize..6).prop_flat_map(|(b, k)| {
+            prop::collection::vec(prop::collection::vec(-1e3_f64..1e3, k), b)
+        }),
+        scale in 0.1_f64..10.0,
+    ) {
+        let it = Estimate::crossed(&table).unwrap();
+        let scaled: Vec<Vec<f64>> =
+            table.iter().map(|row| row.iter().map(|x| x * scale).collect()).collect();
+        let larger = Estimate::crossed(&scaled).unwrap();
+        prop_assert!((larger.value - scale * it.value).abs() < 1e-8);
+        if let (Some(a), Some(b)) = (it.stderr, larger.stderr) {
+            prop_assert!(a.is_finite() && a >= 0.0);
+            prop_assert!((b - scale * a).abs() < 1e-6);
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub mod engine;
 pub mod error;
 pub mod gpu_check;
 pub mod heads;
+pub mod hessian;
 pub mod model;
 pub mod path;
 mod precision;

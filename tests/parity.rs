@@ -59,7 +59,10 @@ fn towers(model: &str, finetuned: &str) -> Towers {
         ..Overrides::default()
     };
     let file = |name: &str| fixture(&format!("{name}.safetensors"));
-    let pair = Pair::open(&file(model), &file(finetuned), &overrides).unwrap();
+    load(&Pair::open(&file(model), &file(finetuned), &overrides).unwrap())
+}
+
+fn load(pair: &Pair) -> Towers {
     let names =
         pair.architecture.image_tensors().into_iter().chain(pair.architecture.text_tensors());
     let names = names.map(|(name, _)| name);
@@ -132,6 +135,43 @@ fn the_path_is_open_clips_at_every_point_both_ways() {
         towers.at(alpha.parse().unwrap());
         compare(&towers, &expected, &format!("@{alpha}"));
     }
+}
+
+/// One CLIP as every program saves it (`tests/fixtures/make/containers.py`): the same logits.
+#[rstest]
+#[case("reference.safetensors")]
+#[case("zip.pt")]
+#[case("legacy.pt")]
+#[case("half.pt")]
+#[case("bfloat.pth")]
+#[case("double.bin")]
+#[case("views.pt")]
+#[case("views-legacy.pt")]
+#[case("module.pt")]
+#[case("openai.pt")]
+#[case("custom-text.pt")]
+#[case("training.pt")]
+#[case("hf")]
+#[case("hf.bin")]
+#[case("hf-shards")]
+#[case("bin-shards")]
+#[case("wise-ft.pt")]
+#[case("wise-ft-3.pt")]
+#[case("soup.pt")]
+#[case("task-vectors.pt")]
+fn every_container_and_dialect_gives_the_same_logits(#[case] name: &str) {
+    let folder = fixture("").parent().unwrap().join("containers");
+    let overrides = Overrides {
+        architecture: Some(folder.join("config.json").display().to_string()),
+        ..Overrides::default()
+    };
+    // Text towers that a file lacks come from the other end, as in use.
+    let (file, reference) = (folder.join(name), folder.join("reference.safetensors"));
+    let pair = Pair::open(&reference, &file, &overrides).unwrap();
+    let mut towers = load(&pair);
+    towers.at(1.0);
+    let expected = Expected(std::fs::read(folder.join("expected.safetensors")).unwrap());
+    compare(&towers, &expected, "");
 }
 
 /// The reference activations must differ between the models' two non-linearities by far more than

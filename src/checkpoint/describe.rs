@@ -50,6 +50,11 @@ pub struct Description {
     pub ignored: Vec<String>,
     /// Free text of the file.
     pub metadata: BTreeMap<String, String>,
+    /// Python code that loading the file in Python would import or run; nothing
+    /// of it was run.
+    pub foreign: Vec<String>,
+    /// The files it is made of: one, or shards.
+    pub files: Vec<PathBuf>,
     /// What a person should know.
     pub notices: Vec<String>,
 }
@@ -132,7 +137,7 @@ pub fn describe_file(file: &Checkpoint) -> Result<Description, CheckpointError> 
     let dims = Dims::infer(file)?;
     complete(file, &dims)?;
     let head = stored_head(file, dims.embed)?;
-    let mut notices = Vec::new();
+    let mut notices = file.notices().to_vec();
     let resolved = Architecture::resolve(&[file], &dims, &Overrides::default(), &mut notices);
     let (architecture, problem) = match resolved {
         Ok(architecture) => (Some(architecture), None),
@@ -171,6 +176,8 @@ pub fn describe_file(file: &Checkpoint) -> Result<Description, CheckpointError> 
         layers,
         ignored: file.ignored().to_vec(),
         metadata: file.metadata().clone(),
+        foreign: file.foreign().iter().cloned().collect(),
+        files: file.files().map(Path::to_path_buf).collect(),
         notices,
     })
 }

@@ -111,6 +111,10 @@ impl Description {
         if !self.ignored.is_empty() {
             line(f, "ignored", &clip(&self.ignored.join(", "), 400))?;
         }
+        if !self.foreign.is_empty() {
+            let names = clip(&self.foreign.join(", "), 400);
+            line(f, "code in it", &format!("not run: {names}"))?;
+        }
         Ok(())
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::container::Container;
+
 /// A checkpoint that cannot be used. Each message names the file, what was
 /// expected, what was found and what to do.
 #[derive(Debug, Error)]
@@ -26,7 +28,9 @@ pub enum CheckpointError {
         hint: String,
     },
     /// A file of another kind than those understood.
-    #[error("cannot open {path}: expected a safetensors file, found {found}; {hint}")]
+    #[error(
+        "cannot open {path}: expected a checkpoint (safetensors, or of PyTorch), found {found}; {hint}"
+    )]
     Container {
         /// Which file.
         path: PathBuf,
@@ -35,11 +39,16 @@ pub enum CheckpointError {
         /// What to do.
         hint: String,
     },
-    /// A safetensors file whose header or size is wrong.
-    #[error("{path} is a damaged safetensors file: {message}; copy or download it again")]
+    /// A file whose header, pickle or size is wrong.
+    #[error(
+        "{path} cannot be read as a {container} file: {message}; copy or download it again, or \
+         save it as safetensors"
+    )]
     Damaged {
         /// Which file.
         path: PathBuf,
+        /// What it looks like.
+        container: Container,
         /// What is wrong, with numbers.
         message: String,
     },

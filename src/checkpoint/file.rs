@@ -1,66 +1,123 @@
-//! One opened checkpoint file.
+//! One opened checkpoint.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::container::{self, Container, RawTensor};
+use super::container::{self, Container, Contents, RawTensor};
 use super::error::CheckpointError;
+use super::locate::{Located, locate};
 use super::names::{self, Dialect, Names, Recipe};
 use super::tensor::{Dtype, TensorView, concatenate, transposed};
 
 /// One opened checkpoint: memory-mapped, its tensors under canonical names.
 ///
-/// Opening reads the header only; tensors are read when they are asked for.
-/// The file must not be changed while it is open: its pages are mapped, and a
-/// file cut short under a mapping ends the program with SIGBUS.
+/// Opening reads headers only; tensors are read when they are asked for.
+/// The files must not be changed while they are open: their pages are mapped,
+/// and a file cut short under a mapping ends the program with SIGBUS.
 pub struct Checkpoint {
     path: PathBuf,
-    map: Option<memmap2::Mmap>,
+    maps: Vec<Mapped>,
     container: Container,
     metadata: BTreeMap<String, String>,
+    foreign: BTreeSet<String>,
     raw: BTreeMap<String, RawTensor>,
     names: Names,
+    notices: Vec<String>,
     entries: BTreeMap<String, (Dtype, Vec<usize>)>,
 }
 
-impl Checkpoint {
-    /// Opens a file and names its tensors.
-    ///
-    /// # Errors
-    /// When it cannot be read, is no safetensors file, is damaged, holds no
-    /// single ViT image tower, or has a weight of a type that is no float.
-    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+/// A file and its bytes.
+struct Mapped {
+    path: PathBuf,
+    /// `None` where the file is empty.
+    map: Option<memmap2::Mmap>,
+}
+
+impl Mapped {
+    fn open(path: &Path) -> Result<Self, CheckpointError> {
         let read = |source| CheckpointError::Read { path: path.into(), source };
-        let kind = std::fs::metadata(path).map_err(read)?;
-        if kind.is_dir() {
-            return Err(CheckpointError::Folder { path: path.into(), hint: folder_hint(path) });
-        }
-        if !kind.is_file() {
-            let source = std::io::Error::other("not a regular file");
-            return Err(CheckpointError::Read { path: path.into(), source });
-        }
         let file = File::open(path).map_err(read)?;
-        let map = if kind.len() == 0 {
+        let length = file.metadata().map_err(read)?.len();
+        let map = if length == 0 {
             None
         } else {
-            // SAFETY: the mapping is private and read-only, and views borrow it from `self`.
-            // What remains is another process changing the file meanwhile: values would
-            // change under us (they are plain bytes, any pattern is valid) or, if it is cut
-            // short, the process gets SIGBUS, as the type's documentation says.
+            // SAFETY: the mapping is private and read-only, and views borrow it from the
+            // checkpoint. What remains is another process changing the file meanwhile: values
+            // would change under us (they are plain bytes, any pattern is valid) or, if it is
+            // cut short, the process gets SIGBUS, as the type's documentation says.
             Some(unsafe { memmap2::Mmap::map(&file) }.map_err(read)?)
         };
-        let contents = container::read(path, map.as_deref().unwrap_or_default())?;
-        let names = names::canonical(contents.tensors.keys().map(String::as_str))
-            .map_err(|message| CheckpointError::NotClip { path: path.into(), message })?;
+        Ok(Self { path: path.into(), map })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.map.as_deref().unwrap_or_default()
+    }
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint and names its tensors. `path` is a file, an index of
+    /// shards, a model folder (open_clip's order of file names decides), or
+    /// `FILE#PREFIX` for one of several models in a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is of another format, is damaged, holds no
+    /// single ViT image tower, or has a weight of a type that is no float.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let Located { path, files, index, select, mut notices } = locate(path)?;
+        let maps = files.iter().map(|file| Mapped::open(file)).collect::<Result<Vec<_>, _>>()?;
+        let mut contents: Option<Contents> = None;
+        for (at, mapped) in maps.iter().enumerate() {
+            let mut part = container::read(&mapped.path, mapped.bytes())?;
+            part.tensors.values_mut().for_each(|tensor| tensor.file = at);
+            match &mut contents {
+                None => contents = Some(part),
+                Some(whole) => {
+                    for (name, tensor) in part.tensors {
+                        if whole.tensors.insert(name.clone(), tensor).is_some() {
+                            return Err(CheckpointError::Tensor {
+                                path: mapped.path.clone(),
+                                tensor: name,
+                                message: "another shard has it too; remove one".into(),
+                            });
+                        }
+                    }
+                    whole.metadata.extend(part.metadata);
+                    whole.foreign.extend(part.foreign);
+                }
+            }
+        }
+        let Contents { container, tensors: raw, metadata, foreign } =
+            contents.ok_or_else(|| CheckpointError::NotClip {
+                path: path.clone(),
+                message: "it has no files".into(),
+            })?;
+        if let Some(index) = index
+            && let Some((tensor, shard)) =
+                index.weight_map.iter().find(|(name, _)| !raw.contains_key(*name))
+        {
+            return Err(CheckpointError::Tensor {
+                path,
+                tensor: tensor.clone(),
+                message: format!(
+                    "the index says it is in {shard}, but it is not; download the shards again"
+                ),
+            });
+        }
+        let mut names = names::canonical(raw.keys().map(String::as_str), select.as_deref())
+            .map_err(|message| CheckpointError::NotClip { path: path.clone(), message })?;
+        names.ignore(|name| raw.get(name).is_none_or(|tensor| tensor.dtype.is_err()));
+        notices.extend(names.notices());
         let mut checkpoint = Self {
-            path: path.into(),
-            map,
-            container: contents.container,
-            metadata: contents.metadata,
-            raw: contents.tensors,
+            path,
+            maps,
+            container,
+            metadata,
+            foreign,
+            raw,
             names,
+            notices,
             entries: BTreeMap::new(),
         };
         checkpoint.entries = checkpoint
@@ -175,14 +232,34 @@ impl Checkpoint {
         &self.metadata
     }
 
-    /// Size of the file.
+    /// Python code that loading the file in Python would import or run, beyond
+    /// what tensors need. Nothing of it was run here.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.data().len() as u64
+    pub fn foreign(&self) -> &BTreeSet<String> {
+        &self.foreign
     }
 
-    fn data(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or_default()
+    /// What was chosen in opening it, and left out.
+    #[must_use]
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// How each canonical tensor is made of the file's own, by canonical name.
+    #[must_use]
+    pub fn mapping(&self) -> &BTreeMap<String, Recipe> {
+        &self.names.recipes
+    }
+
+    /// The files that hold its tensors: one, or shards.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.maps.iter().map(|mapped| mapped.path.as_path())
+    }
+
+    /// Size of its files together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.maps.iter().map(|mapped| mapped.bytes().len() as u64).sum()
     }
 
     /// Canonical names, sorted.
@@ -221,13 +298,12 @@ impl Checkpoint {
     pub fn get(&self, name: &str) -> Option<TensorView<'_>> {
         let (dtype, shape) = self.entries.get(name)?;
         let recipe = self.names.recipes.get(name)?;
-        let part = |source: &str, shape: Vec<usize>| {
+        let own = |source: &str| {
             let raw = self.raw.get(source)?;
-            TensorView::new(*dtype, shape, Cow::Borrowed(self.data().get(raw.range.clone())?))
+            raw.layout.view(self.maps.get(raw.file)?.bytes(), *dtype, &raw.shape)
         };
-        let own = |source: &str| part(source, self.raw.get(source)?.shape.clone());
         match recipe {
-            Recipe::One(source) => part(source, shape.clone()),
+            Recipe::One(source) => own(source)?.reshaped(shape.clone()),
             Recipe::Transposed(source) => transposed(&own(source)?),
             Recipe::Stacked([q, k, v]) => concatenate(&[own(q)?, own(k)?, own(v)?]),
         }
@@ -252,20 +328,27 @@ impl Checkpoint {
         })
     }
 
-    /// BLAKE3 of the whole file, in hex. Reads all of it, on every core.
+    /// BLAKE3 of the whole file, in hex; of all shards in order, where there are
+    /// several. Reads all of it, on every core.
     ///
     /// # Errors
-    /// When the file has become unreadable or has another size than when it
-    /// was opened.
+    /// When a file has become unreadable or has another size than when it was
+    /// opened.
     pub fn hash(&self) -> Result<String, CheckpointError> {
-        let read = |source| CheckpointError::Read { path: self.path.clone(), source };
-        let now = std::fs::metadata(&self.path).map_err(read)?.len();
-        if now != self.bytes() {
-            let message = format!("it had {} bytes when opened and has {now} now", self.bytes());
-            return Err(CheckpointError::Damaged { path: self.path.clone(), message });
-        }
         let mut hasher = blake3::Hasher::new();
-        hasher.update_rayon(self.data());
+        for Mapped { path, map } in &self.maps {
+            let read = |source| CheckpointError::Read { path: path.clone(), source };
+            let now = std::fs::metadata(path).map_err(read)?.len();
+            let then = map.as_ref().map_or(0, |map| map.len() as u64);
+            if now != then {
+                return Err(CheckpointError::Damaged {
+                    path: path.clone(),
+                    container: self.container,
+                    message: format!("it had {then} bytes when opened and has {now} now"),
+                });
+            }
+            hasher.update_rayon(map.as_deref().unwrap_or_default());
+        }
         Ok(hasher.finalize().to_hex().to_string())
     }
 }
@@ -278,21 +361,4 @@ impl std::fmt::Debug for Checkpoint {
             .field("tensors", &self.entries.len())
             .finish_non_exhaustive()
     }
-}
-
-/// File names that hold a model's weights in a model folder, best first.
-const IN_FOLDERS: [&str; 3] =
-    ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors"];
-
-fn folder_hint(folder: &Path) -> String {
-    for name in IN_FOLDERS {
-        let file = folder.join(name);
-        if file.is_file() {
-            return format!("give {}", file.display());
-        }
-    }
-    if folder.join("model.safetensors.index.json").is_file() {
-        return "its weights are sharded: save them as one safetensors file".into();
-    }
-    "give the safetensors file itself".into()
 }

@@ -48,10 +48,12 @@ pub mod known;
 pub mod layers;
 pub mod names;
 pub mod pair;
+pub mod pickle;
 pub mod tensor;
 
 mod describe_text;
 mod file;
+mod locate;
 mod resolve;
 
 pub use arch::{Architecture, ImageTower, Overrides, TextTower};

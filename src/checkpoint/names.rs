@@ -23,9 +23,12 @@
 //! | `text_projection` | `text_projection.weight`, transposed |
 //! | `logit_scale` | `logit_scale` |
 //!
-//! Wrappers put a prefix before every name (`module.`, `model.`,
+//! Wrappers put a prefix before every name (`state_dict.`, `module.`, `model.`,
 //! `image_encoder.model.`): it is what stands before the patch embedding's
-//! name, and is taken off. A linear head may hang on any part of that prefix
+//! name, and is taken off; `_orig_mod.` is taken off anywhere. Where a file
+//! holds several models the one with most tensors counts, raw weights before
+//! their moving average. What is not under the prefix (an optimizer's state)
+//! is left out; but a linear head may hang on any part of the prefix
 //! and may be called `head.*` or `classification_head.*`. open_clip's custom
 //! text towers put `text.` before the text tower's names.
 
@@ -72,8 +75,70 @@ pub struct Names {
     pub recipes: BTreeMap<String, Recipe>,
     /// Buffers and leftovers that are no parameters of the towers.
     pub ignored: Vec<String>,
+    /// Tensors that are not under the prefix: how many, by the first part of
+    /// their names.
+    pub outside: BTreeMap<String, usize>,
+    /// Prefixes of other models in the file.
+    pub others: Vec<String>,
     /// True where parts of a text tower lie there without its transformer.
     pub leftover_text: bool,
+}
+
+impl Names {
+    /// Leaves out tensors that are no part of a CLIP and of which `skip` says
+    /// so, by the file's own name.
+    pub fn ignore(&mut self, skip: impl Fn(&str) -> bool) {
+        let ours =
+            |name: &str| is_image(name) || is_text(name) || is_head(name) || name == "logit_scale";
+        let ignored = &mut self.ignored;
+        self.recipes.retain(|name, recipe| {
+            let gone = !ours(name) && recipe.sources().iter().all(|source| skip(source));
+            if gone {
+                ignored.extend(recipe.sources().into_iter().map(str::to_string));
+            }
+            !gone
+        });
+    }
+
+    /// What a person should know of the choice.
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        let quoted = |prefix: &str| match prefix.strip_suffix('.') {
+            Some(bare) => format!("`{bare}`"),
+            None => "no prefix".into(),
+        };
+        if let Some(other) = self.others.first() {
+            notices.push(format!(
+                "it holds {} models: the one under {} is used, not {}; for another write \
+                 `FILE#{}`",
+                self.others.len() + 1,
+                quoted(&self.prefix),
+                self.others.iter().map(|other| quoted(other)).collect::<Vec<_>>().join(", "),
+                other.trim_end_matches('.')
+            ));
+        }
+        let outside: BTreeMap<_, _> = self
+            .outside
+            .iter()
+            .filter(|(name, _)| !self.others.iter().any(|p| p.split('.').next() == Some(name)))
+            .collect();
+        if !outside.is_empty() {
+            let total: usize = outside.values().copied().sum();
+            let list: Vec<_> = outside
+                .iter()
+                .take(6)
+                .map(|(name, n)| format!("`{}` ({n})", shorten(name)))
+                .collect();
+            let more = if outside.len() > list.len() { ", …" } else { "" };
+            notices.push(format!(
+                "{total} tensors outside {} are left out: {}{more}",
+                quoted(&self.prefix),
+                list.join(", ")
+            ));
+        }
+        notices
+    }
 }
 
 /// Canonical name of a stored head's weight, \[C, E\].
@@ -85,39 +150,67 @@ const OPEN_CLIP_ANCHOR: &str = "visual.conv1.weight";
 const HUGGING_FACE_ANCHOR: &str = "vision_model.embeddings.patch_embedding.weight";
 
 /// Buffers and scalars that are derived or described elsewhere.
-const BUFFERS: [&str; 5] =
-    ["attn_mask", "position_ids", "input_resolution", "context_length", "vocab_size"];
+const BUFFERS: [&str; 6] = [
+    "attn_mask",
+    "position_ids",
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+    "num_batches_tracked",
+];
 
-/// Gives every tensor of a file its canonical name. Names that belong to
-/// neither dialect are kept as they are: who checks the architecture reports
-/// them.
+/// What torch's compiler and wrappers put into names, anywhere.
+const WRAPPERS: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
+
+/// Gives every tensor of a file its canonical name. Names under the prefix
+/// that belong to neither dialect are kept as they are: who checks the
+/// architecture reports them. `select` asks for the model under that prefix.
 ///
 /// # Errors
-/// A message where the file holds no image tower, several, or two tensors of
-/// the same canonical name.
-pub fn canonical<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Names, String> {
-    let names: Vec<&str> = names.into_iter().collect();
-    let (dialect, prefix) = anchor(&names)?;
+/// A message where the file holds no image tower, several that nothing
+/// distinguishes, or two tensors of the same canonical name.
+pub fn canonical<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+    select: Option<&str>,
+) -> Result<Names, String> {
+    // By the name without wrappers: the file's own.
+    let mut files: BTreeMap<String, &'a str> = BTreeMap::new();
+    for name in names {
+        let plain = WRAPPERS.iter().fold(name.to_string(), |n, wrapper| n.replace(wrapper, ""));
+        if let Some(first) = files.insert(plain, name) {
+            return Err(format!("`{first}` and `{name}` differ in wrappers only; remove one"));
+        }
+    }
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    let Tower { dialect, prefix, others } = choose(&names, select)?;
     let mut found = Names {
         dialect,
         prefix: prefix.to_string(),
         recipes: BTreeMap::new(),
         ignored: Vec::new(),
+        outside: BTreeMap::new(),
+        others,
         leftover_text: false,
     };
-    // After the prefix, and after each of its beginnings, longest first.
+    // After the prefix; a head also after each of its beginnings, longest first.
     let beginnings: Vec<&str> =
         std::iter::successors((!prefix.is_empty()).then_some(prefix), |p| {
             let inner = p.strip_suffix('.')?;
             inner.rfind('.').map(|dot| &p[..=dot])
         })
+        .chain([""])
         .collect();
-    let bare = |name: &'a str| {
-        beginnings.iter().find_map(|beginning| name.strip_prefix(beginning)).unwrap_or(name)
-    };
     let mut stacks: BTreeMap<String, [Option<String>; 3]> = BTreeMap::new();
-    for &name in &names {
-        let own = bare(name);
+    for (plain, &name) in &files {
+        let head = || {
+            let ends = beginnings.iter().filter_map(|start| plain.strip_prefix(start));
+            ends.filter(|end| stored_head(end).is_some()).next()
+        };
+        let Some(own) = plain.strip_prefix(prefix).or_else(head) else {
+            let first = plain.split('.').next().unwrap_or_default();
+            *found.outside.entry(first.to_string()).or_default() += 1;
+            continue;
+        };
         if own.rsplit('.').next().is_some_and(|last| BUFFERS.contains(&last)) {
             found.ignored.push(name.to_string());
             continue;
@@ -170,9 +263,18 @@ impl Recipe {
     }
 }
 
-/// Dialect and prefix, by what stands before the patch embedding's name.
-fn anchor<'a>(names: &[&'a str]) -> Result<(Dialect, &'a str), String> {
-    let mut towers: BTreeSet<(&str, bool)> = BTreeSet::new();
+/// The image tower whose CLIP is taken.
+struct Tower<'a> {
+    dialect: Dialect,
+    prefix: &'a str,
+    /// Prefixes of the towers that are not.
+    others: Vec<String>,
+}
+
+/// Chooses among the CLIPs of a file, by what stands before the patch
+/// embedding's name.
+fn choose<'a>(names: &[&'a str], select: Option<&str>) -> Result<Tower<'a>, String> {
+    let mut towers: BTreeSet<(&'a str, bool)> = BTreeSet::new();
     for name in names {
         for (anchor, hugging_face) in [(OPEN_CLIP_ANCHOR, false), (HUGGING_FACE_ANCHOR, true)] {
             if let Some(prefix) = name.strip_suffix(anchor)
@@ -182,28 +284,66 @@ fn anchor<'a>(names: &[&'a str]) -> Result<(Dialect, &'a str), String> {
             }
         }
     }
-    let towers: Vec<_> = towers.into_iter().collect();
-    match towers.as_slice() {
-        [(prefix, hugging_face)] => {
-            let dialect = if *hugging_face { Dialect::HuggingFace } else { Dialect::OpenClip };
-            if names.iter().any(|n| n[..].strip_prefix(prefix).is_some_and(is_resnet)) {
-                return Err("its image tower is a ResNet (`visual.layer1…`); only ViT image \
-                     towers can be measured"
-                    .into());
-            }
-            Ok((dialect, prefix))
-        }
-        [] => Err(no_tower(names)),
-        several => {
-            let prefixes: Vec<_> = several.iter().map(|(p, _)| format!("`{p}`")).collect();
-            Err(format!(
-                "it holds {} image towers, under the prefixes {}; save the one to be measured \
-                 alone",
-                several.len(),
-                prefixes.join(", ")
-            ))
-        }
+    if towers.is_empty() {
+        return Err(no_tower(names));
     }
+    // Most tensors first, then raw weights before their moving average.
+    let mut ranked: Vec<_> = towers
+        .into_iter()
+        .map(|(prefix, hugging_face)| {
+            let parts = names.iter().filter_map(|name| name.strip_prefix(prefix));
+            let size = parts.filter(|part| clip_shaped(part)).count();
+            (std::cmp::Reverse(size), averaged(prefix), prefix, hugging_face)
+        })
+        .collect();
+    ranked.sort();
+    if let Some(select) = select {
+        let asked = |prefix: &str| {
+            prefix.strip_prefix(select).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let there: Vec<_> = ranked.iter().map(|tower| format!("`{}`", tower.2)).collect();
+        ranked.retain(|tower| asked(tower.2));
+        if ranked.is_empty() {
+            return Err(format!(
+                "there is no model under `{select}`; models are under the prefixes {}",
+                there.join(", ")
+            ));
+        }
+    } else if let [first, second, ..] = ranked.as_slice()
+        && (first.0, first.1) == (second.0, second.1)
+    {
+        let prefixes: Vec<_> = ranked.iter().map(|(.., p, _)| format!("`{p}`")).collect();
+        return Err(format!(
+            "it holds {} image towers, under the prefixes {}; write `FILE#PREFIX` for the one to \
+             be measured",
+            ranked.len(),
+            prefixes.join(", ")
+        ));
+    }
+    let Some(&(.., prefix, hugging_face)) = ranked.first() else { return Err(no_tower(names)) };
+    if names.iter().any(|n| n.strip_prefix(prefix).is_some_and(is_resnet)) {
+        return Err("its image tower is a ResNet (`visual.layer1…`); only ViT image towers can \
+             be measured"
+            .into());
+    }
+    let dialect = if hugging_face { Dialect::HuggingFace } else { Dialect::OpenClip };
+    let others = match select {
+        Some(_) => Vec::new(),
+        None => ranked.iter().skip(1).map(|(.., prefix, _)| prefix.to_string()).collect(),
+    };
+    Ok(Tower { dialect, prefix, others })
+}
+
+/// A name that a CLIP's tensor has, in either dialect.
+fn clip_shaped(name: &str) -> bool {
+    let beginnings =
+        ["visual.", "text.", "vision_model.", "text_model.", "visual_projection.", "logit_"];
+    is_text(name) || beginnings.iter().any(|beginning| name.starts_with(beginning))
+}
+
+/// A prefix of exponential-moving-average weights.
+fn averaged(prefix: &str) -> bool {
+    prefix.split(['.', '_']).any(|word| matches!(word, "ema" | "averaged" | "swa"))
 }
 
 fn is_resnet(name: &str) -> bool {
@@ -247,11 +387,18 @@ fn shorten(name: &str) -> String {
     }
 }
 
-fn open_clip(name: &str) -> String {
+/// A stored head's canonical name, of what wrappers call it.
+fn stored_head(name: &str) -> Option<&'static str> {
     match name {
-        "head.weight" => return HEAD_WEIGHT.into(),
-        "head.bias" => return HEAD_BIAS.into(),
-        _ => {}
+        "head.weight" | "classification_head.weight" => Some(HEAD_WEIGHT),
+        "head.bias" | "classification_head.bias" => Some(HEAD_BIAS),
+        _ => None,
+    }
+}
+
+fn open_clip(name: &str) -> String {
+    if let Some(head) = stored_head(name) {
+        return head.into();
     }
     match name.strip_prefix("text.") {
         Some(text) if is_text(text) => text.into(),
@@ -293,11 +440,14 @@ fn hugging_face(name: &str) -> Place {
         HUGGING_FACE_ANCHOR => OPEN_CLIP_ANCHOR,
         "text_model.embeddings.token_embedding.weight" => "token_embedding.weight",
         "text_model.embeddings.position_embedding.weight" => "positional_embedding",
-        "head.weight" => HEAD_WEIGHT,
-        "head.bias" => HEAD_BIAS,
         "visual_projection.weight" => return Place::Transposed("visual.proj".into()),
         "text_projection.weight" => return Place::Transposed("text_projection".into()),
-        _ => return hugging_face_tower(name).unwrap_or_else(|| Place::Whole(name.into())),
+        _ => match stored_head(name) {
+            Some(head) => head,
+            None => {
+                return hugging_face_tower(name).unwrap_or_else(|| Place::Whole(name.into()));
+            }
+        },
     };
     Place::Whole(renamed.into())
 }
@@ -372,7 +522,7 @@ mod tests {
                 format!("{prefix}attn_mask"),
                 format!("{head}weight"),
             ];
-            let found = canonical(names.iter().map(String::as_str)).unwrap();
+            let found = canonical(names.iter().map(String::as_str), None).unwrap();
             assert_eq!(found.prefix, prefix);
             let keys: Vec<_> = found.recipes.keys().map(String::as_str).collect();
             assert_eq!(keys, [HEAD_WEIGHT, "logit_scale", "visual.conv1.weight", "visual.proj"]);
@@ -384,7 +534,7 @@ mod tests {
     fn text_embeddings_without_a_transformer_are_left_over() {
         let names =
             ["model.visual.conv1.weight", "model.token_embedding.weight", "model.ln_final.bias"];
-        let found = canonical(names).unwrap();
+        let found = canonical(names, None).unwrap();
         assert!(found.leftover_text && found.recipes.len() == 1 && found.ignored.len() == 2);
     }
 
@@ -396,7 +546,7 @@ mod tests {
             "text.token_embedding.weight",
             "text.text_projection",
         ];
-        let found = canonical(names).unwrap();
+        let found = canonical(names, None).unwrap();
         assert!(found.recipes.contains_key("transformer.resblocks.0.ln_1.weight"));
         assert!(found.recipes.contains_key("text_projection"));
     }
@@ -417,7 +567,7 @@ mod tests {
             ),
             (&[], "no tensors at all"),
         ] {
-            let error = canonical(names.iter().copied()).unwrap_err();
+            let error = canonical(names.iter().copied(), None).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
     }
@@ -432,7 +582,7 @@ mod tests {
             "vision_model.encoder.layers.4.self_attn.k_proj.bias",
             "vision_model.embeddings.position_ids",
         ];
-        let found = canonical(names).unwrap();
+        let found = canonical(names, None).unwrap();
         assert_eq!(found.dialect, Dialect::HuggingFace);
         let stacked = &found.recipes["visual.transformer.resblocks.3.attn.in_proj_bias"];
         assert_eq!(stacked.sources(), [names[2], names[3], names[1]]);

@@ -85,6 +85,9 @@ impl Pair {
         overrides: &Overrides,
     ) -> Result<Self, CheckpointError> {
         let mut notices = Vec::new();
+        for (end, file) in [("zero-shot", &zeroshot), ("fine-tuned", &finetuned)] {
+            notices.extend(file.notices().iter().map(|notice| format!("{end} file: {notice}")));
+        }
         let dims = check_match(&zeroshot, &finetuned)?;
         let head = head(&zeroshot, &finetuned, &dims)?;
         let stored_at_both = head.is_some_and(|head| head.zeroshot && head.finetuned);

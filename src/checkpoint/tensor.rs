@@ -63,6 +63,11 @@ impl<'a> TensorView<'a> {
         (elements.checked_mul(dtype.size())? == bytes.len()).then_some(Self { dtype, shape, bytes })
     }
 
+    /// The same numbers in another shape; `None` when it has another size.
+    pub(super) fn reshaped(self, shape: Vec<usize>) -> Option<Self> {
+        Self::new(self.dtype, shape, self.bytes)
+    }
+
     /// Element type in the file.
     #[must_use]
     pub fn dtype(&self) -> Dtype {

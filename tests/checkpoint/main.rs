@@ -2,6 +2,7 @@
 //! of every known model's shape, and everything that can be wrong with a file.
 #![allow(clippy::unwrap_used)]
 
+mod containers;
 mod errors;
 mod files;
 

@@ -1,16 +1,25 @@
 //! Containers: what a file is, and which tensors lie where in it.
 //!
 //! A container knows nothing of CLIP. To add one: recognise its first bytes in
-//! [`sniff`], return its tensors as [`RawTensor`]s.
+//! [`kind`], return its tensors as [`RawTensor`]s.
+//!
+//! Files are mapped, never trusted: every range is checked against the file's
+//! size before it is kept, sizes are multiplied with overflow in mind, nothing
+//! is decompressed, and nothing of a pickle is run (see [`super::pickle`]).
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+mod layout;
+mod safetensors;
+pub mod shards;
+mod torch;
+mod walk;
+mod zip;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype as RawDtype, Metadata};
+pub use layout::{Layout, RawTensor};
 
 use super::error::CheckpointError;
-use super::tensor::Dtype;
 
 /// A file format that holds tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -18,25 +27,26 @@ use super::tensor::Dtype;
 pub enum Container {
     /// 8 bytes of header length, a JSON header, raw little-endian tensors.
     Safetensors,
+    /// A zip archive of `torch.save`.
+    TorchZip,
+    /// `torch.save` before 1.6.
+    TorchLegacy,
+    /// A zip archive of `torch.jit.save`.
+    TorchScript,
+    /// `pickle.dump`, storages as byte strings within.
+    Pickle,
 }
 
 impl std::fmt::Display for Container {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Safetensors => "safetensors",
+            Self::TorchZip => "PyTorch zip",
+            Self::TorchLegacy => "PyTorch legacy",
+            Self::TorchScript => "TorchScript",
+            Self::Pickle => "Python pickle",
         })
     }
-}
-
-/// A tensor as the file has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RawTensor {
-    /// `Err` with the file's own type name where it cannot be a weight.
-    pub dtype: Result<Dtype, String>,
-    /// Dimensions, outermost first.
-    pub shape: Vec<usize>,
-    /// Where its bytes are in the file.
-    pub range: Range<usize>,
 }
 
 /// Everything a container tells.
@@ -48,126 +58,73 @@ pub struct Contents {
     pub tensors: BTreeMap<String, RawTensor>,
     /// Free text of the file.
     pub metadata: BTreeMap<String, String>,
+    /// Python code that loading it in Python would import or run, beyond what
+    /// tensors need. Nothing of it is run here.
+    pub foreign: BTreeSet<String>,
+}
+
+impl Contents {
+    fn empty(container: Container) -> Self {
+        Self {
+            container,
+            tensors: BTreeMap::new(),
+            metadata: BTreeMap::new(),
+            foreign: BTreeSet::new(),
+        }
+    }
 }
 
 /// Reads the table of contents of a file; tensors' bytes are not touched.
 ///
 /// # Errors
 /// [`CheckpointError::Container`] for other formats, by name and with what to
-/// do; [`CheckpointError::Damaged`] when the header or the size is wrong.
+/// do; [`CheckpointError::Damaged`] when the header, the pickle or a size is
+/// wrong.
 pub fn read(path: &Path, bytes: &[u8]) -> Result<Contents, CheckpointError> {
-    if let Some((found, hint)) = sniff(bytes) {
-        return Err(CheckpointError::Container { path: path.into(), found, hint });
-    }
-    safetensors(bytes).map_err(|message| CheckpointError::Damaged { path: path.into(), message })
-}
-
-/// Longest header accepted, as the format's own library has it.
-const MAX_HEADER: u64 = 100_000_000;
-
-fn safetensors(bytes: &[u8]) -> Result<Contents, String> {
-    let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(format!("{} bytes are too few for the 8-byte header length", bytes.len()));
-    };
-    let length = u64::from_le_bytes(*length);
-    if length > MAX_HEADER {
-        return Err(format!(
-            "it declares a header of {length} bytes, at most {MAX_HEADER} are allowed"
-        ));
-    }
-    let header = usize::try_from(length).ok().and_then(|n| rest.get(..n)).ok_or_else(|| {
-        format!("it declares a header of {length} bytes, but only {} follow: truncated", rest.len())
+    let container = kind(bytes).map_err(|(found, hint)| CheckpointError::Container {
+        path: path.into(),
+        found,
+        hint,
     })?;
-    let parsed: Metadata =
-        serde_json::from_slice(header).map_err(|error| format!("its header is wrong: {error}"))?;
-    let start = 8 + header.len();
-    let data = bytes.len() - start;
-    let declared = parsed.data_len();
-    if declared > data {
-        return Err(format!(
-            "its header declares {declared} bytes of tensors, but only {data} follow: truncated"
-        ));
-    }
-    if declared < data {
-        return Err(format!(
-            "its header declares {declared} bytes of tensors, but {data} follow: {} too many",
-            data - declared
-        ));
-    }
-    let tensors = parsed
-        .tensors()
-        .into_iter()
-        .map(|(name, info)| {
-            let (from, to) = info.data_offsets;
-            let dtype = match info.dtype {
-                RawDtype::F16 => Ok(Dtype::F16),
-                RawDtype::BF16 => Ok(Dtype::Bf16),
-                RawDtype::F32 => Ok(Dtype::F32),
-                RawDtype::F64 => Ok(Dtype::F64),
-                other => Err(other.to_string()),
-            };
-            let range = start + from..start + to;
-            (name, RawTensor { dtype, shape: info.shape.clone(), range })
-        })
-        .collect();
-    let metadata = parsed.metadata().clone().unwrap_or_default().into_iter().collect();
-    Ok(Contents { container: Container::Safetensors, tensors, metadata })
+    let contents = match container {
+        Container::Safetensors => safetensors::read(bytes),
+        Container::TorchZip | Container::TorchScript => torch::zip(bytes),
+        Container::TorchLegacy => torch::legacy(bytes),
+        Container::Pickle => torch::plain(bytes),
+    };
+    contents.map_err(|message| CheckpointError::Damaged { path: path.into(), container, message })
 }
 
-/// Says what a file is when it is plainly not safetensors: `(what, what to do)`.
-#[must_use]
-pub fn sniff(bytes: &[u8]) -> Option<(String, String)> {
-    let torch = "convert it in Python, with `state` its dictionary of tensors: \
-         `safetensors.torch.save_file({k: v.contiguous() for k, v in state.items()}, \
-         \"model.safetensors\")`";
-    let load = |how: &str| format!("{how}; {torch}");
-    let found = |what: &str, hint: String| Some((what.to_string(), hint));
+/// Says what a file is by its first bytes; for what is no checkpoint, what it
+/// is and what to do.
+///
+/// # Errors
+/// `(what, what to do)`.
+pub fn kind(bytes: &[u8]) -> Result<Container, (String, String)> {
+    let other = |what: &str, hint: &str| Err((what.to_string(), hint.to_string()));
     let starts = |magic: &[u8]| bytes.starts_with(magic);
     if bytes.is_empty() {
-        return found("an empty file", "copy or download it again".into());
+        return other("an empty file", "copy or download it again");
     }
     // What looks like a header of a sane length wins over chance matches of its length.
     let length = bytes.first_chunk::<8>().map_or(u64::MAX, |n| u64::from_le_bytes(*n));
-    if length <= MAX_HEADER && matches!(bytes.get(8), None | Some(b'{')) {
-        return None;
+    if length <= safetensors::MAX_HEADER && matches!(bytes.get(8), None | Some(b'{')) {
+        return Ok(Container::Safetensors);
     }
     if starts(b"version https://git-lfs") {
-        return found(
+        return other(
             "a Git LFS pointer, not the weights themselves",
-            "fetch them with `git lfs pull`".into(),
+            "fetch them with `git lfs pull`",
         );
     }
     if starts(b"PK\x03\x04") || starts(b"PK\x05\x06") {
-        // TorchScript archives hold `constants.pkl` and `code/`; both are searched for
-        // near the end, where a zip keeps its directory.
-        let tail = &bytes[bytes.len().saturating_sub(1 << 20)..];
-        let script = contains(tail, b"/constants.pkl") || contains(tail, b"/code/");
-        return if script {
-            found(
-                "a TorchScript archive (as OpenAI's ViT-*.pt)",
-                load("`state = torch.jit.load(FILE, map_location=\"cpu\").state_dict()`"),
-            )
-        } else if contains(tail, b"data.pkl") {
-            found(
-                "a PyTorch zip file (torch.save)",
-                load("`state = torch.load(FILE, map_location=\"cpu\")`"),
-            )
-        } else {
-            found("a zip archive", "unpack it and give the checkpoint inside".into())
-        };
+        return Ok(Container::TorchZip);
     }
-    // A pickle's protocol byte, then the long integer that legacy torch.save begins with.
-    if starts(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19") {
-        return found(
-            "a legacy PyTorch file (torch.save before 1.6)",
-            load("`state = torch.load(FILE, map_location=\"cpu\")`"),
-        );
+    if starts(torch::LEGACY_MAGIC) {
+        return Ok(Container::TorchLegacy);
     }
     if let [0x80, 2..=5, ..] = bytes {
-        return found(
-            "a Python pickle",
-            load("`state = pickle.load(open(FILE, \"rb\")).state_dict()`, only if you trust it"),
-        );
+        return Ok(Container::Pickle);
     }
     let plain = [
         (&b"\x1f\x8b"[..], "a gzip file", "unpack it first"),
@@ -178,32 +135,32 @@ pub fn sniff(bytes: &[u8]) -> Option<(String, String)> {
         (b"\xff\xd8\xff", "a JPEG image", "give a checkpoint"),
         (b"<!DOCTYPE", "a web page", "download the file itself, not its page"),
         (b"<html", "a web page", "download the file itself, not its page"),
-        (b"{", "a JSON file", "give the .safetensors file beside it"),
+        (b"{", "a JSON file", "give the checkpoint beside it"),
     ];
     for (magic, what, hint) in plain {
         if starts(magic) {
-            return found(what, hint.into());
+            return other(what, hint);
         }
     }
     if bytes.get(257..262) == Some(b"ustar") {
-        return found("a tar archive", "unpack it and give the checkpoint inside".into());
+        return other(
+            "a tar archive (as torch before 0.1.10 wrote, or a WebDataset)",
+            "unpack it and give the checkpoint inside, or save it again with a newer torch",
+        );
     }
-    // The header of a safetensors file begins with a brace (spaces may only follow).
     match bytes.get(8) {
-        Some(b'{') | None => None,
-        Some(_) => found(
-            "something else (no JSON header at byte 8)",
-            "save the model as safetensors in open_clip naming".into(),
+        Some(b'{') | None => Ok(Container::Safetensors),
+        Some(_) => other(
+            "something else (no JSON header at byte 8, no zip, no pickle)",
+            "save the model as safetensors, or with torch.save",
         ),
     }
 }
 
-fn contains(bytes: &[u8], what: &[u8]) -> bool {
-    bytes.windows(what.len()).any(|window| window == what)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::tensor::Dtype;
+    use super::safetensors::MAX_HEADER;
     use super::*;
     use proptest::prelude::*;
 
@@ -223,7 +180,12 @@ mod tests {
         let start = bytes.len() - 16;
         assert_eq!(
             contents.tensors["a"],
-            RawTensor { dtype: Ok(Dtype::F32), shape: vec![2, 1], range: start..start + 8 }
+            RawTensor {
+                dtype: Ok(Dtype::F32),
+                shape: vec![2, 1],
+                file: 0,
+                layout: Layout::Whole(start..start + 8)
+            }
         );
         assert_eq!(contents.tensors["n"].dtype, Err("I64".into()));
         assert_eq!(contents.metadata["format"], "pt");
@@ -282,11 +244,9 @@ mod tests {
     fn other_files_are_named() {
         for (bytes, words) in [
             (&b""[..], "an empty file"),
-            (b"PK\x03\x04 archive/data.pkl", "PyTorch zip"),
-            (b"PK\x03\x04 archive/code/ archive/constants.pkl data.pkl", "TorchScript"),
-            (b"PK\x03\x04 photos/cat.jpg", "a zip archive"),
-            (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "legacy PyTorch"),
-            (b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00", "pickle"),
+            (b"PK\x03\x04 archive/data.pkl", "PyTorch zip file: its zip directory is wrong"),
+            (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "PyTorch legacy file"),
+            (b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00", "Python pickle file"),
             (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
             (b"<!DOCTYPE html>", "web page"),
             (b"{\"weight_map\": {}}", "JSON"),
@@ -310,7 +270,8 @@ mod tests {
             bytes[8 + at] = byte;
             if let Ok(contents) = read(Path::new("x"), &bytes) {
                 for tensor in contents.tensors.values() {
-                    prop_assert!(bytes.get(tensor.range.clone()).is_some());
+                    let Layout::Whole(range) = tensor.layout.clone() else { panic!("strided") };
+                    prop_assert!(bytes.get(range).is_some());
                 }
             }
         }

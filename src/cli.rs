@@ -291,7 +291,11 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
 }
 
 fn run_report(dir: &Path, format: report::Format, out: Option<&Path>) -> anyhow::Result<u8> {
-    let state = SweepState::replay(&journal::read(dir)?);
+    let mut reader = journal::Reader::open(dir)?;
+    let state = SweepState::replay(&reader.poll()?);
+    if let Some(text) = journal::damage(reader.damaged) {
+        writeln!(io::stderr(), "warning: {text}").context("cannot write to stderr")?;
+    }
     let bytes = report::render(&state, format)?;
     match out {
         Some(path) => report::write(path, &bytes)?,

@@ -90,8 +90,12 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
             journal.append(&Event::Notice { level: Level::Warning, text })?;
         }
     }
-    let known = journal::read(&dir)?;
+    let mut reader = journal::Reader::open(&dir)?;
+    let mut known = reader.poll()?;
     let mut state = SweepState::replay(&known);
+    if let Some(text) = journal::damage(reader.damaged) {
+        known.push(Event::Notice { level: Level::Warning, text });
+    }
     let (updates, receiver) = channel();
     for event in known {
         // The receiver is in this function.

@@ -5,8 +5,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::session::{SessionHandle, Update, Waker};
-use crate::sweep::event::Event;
-use crate::sweep::journal::{JournalError, Reader};
+use crate::sweep::event::{Event, Level};
+use crate::sweep::journal::{self, JournalError, Reader};
 
 /// Between two looks at the files' sizes.
 const LOOK: Duration = Duration::from_millis(250);
@@ -24,7 +24,13 @@ pub fn watch(dir: &Path, waker: Waker) -> Result<SessionHandle, JournalError> {
     let follow = move || {
         // Every shard's journal begins with the same header: one is enough.
         let mut header = false;
+        let mut told = 0;
         loop {
+            if reader.damaged > told {
+                told = reader.damaged;
+                let text = journal::damage(told).unwrap_or_default();
+                events.push(Event::Notice { level: Level::Warning, text });
+            }
             events.retain(|event| {
                 !(matches!(event, Event::Header(_)) && std::mem::replace(&mut header, true))
             });
@@ -61,7 +67,6 @@ mod tests {
     use std::sync::{Arc, mpsc};
 
     use super::*;
-    use crate::sweep::event::Level;
     use crate::sweep::journal::Journal;
     use crate::sweep::plan::Shard;
 
@@ -88,6 +93,9 @@ mod tests {
         journal.append(&notice("b")).unwrap();
         assert_eq!(next(), notice("b"));
         woken.recv_timeout(patience).unwrap();
+        let damaged = dir.path().join("events.1-of-2.jsonl");
+        std::fs::write(damaged, "oops\n").unwrap();
+        assert!(matches!(next(), Event::Notice { level: Level::Warning, .. }));
         std::fs::remove_dir_all(dir.path()).unwrap();
         assert!(matches!(handle.updates.recv_timeout(patience), Ok(Update::Ended(Err(_)))));
     }

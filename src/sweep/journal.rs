@@ -255,6 +255,17 @@ pub fn read(dir: &Path) -> Result<Vec<Event>, JournalError> {
     Reader::open(dir)?.poll()
 }
 
+/// What people are told of damaged lines; nothing where there are none.
+#[must_use]
+pub fn damage(lines: usize) -> Option<String> {
+    let these = match lines {
+        0 => return None,
+        1 => "1 line of the run's journal is".to_string(),
+        n => format!("{n} lines of the run's journal are"),
+    };
+    Some(format!("{these} damaged and left out; `sweep --resume` measures again what was in it"))
+}
+
 /// True when `dir` holds a journal.
 #[must_use]
 pub fn is_run(dir: &Path) -> bool {
@@ -326,6 +337,8 @@ mod tests {
         let mut reader = Reader::open(dir.path()).unwrap();
         assert_eq!(reader.poll().unwrap(), [Event::Unknown, notice("x")]);
         assert_eq!(reader.damaged, 1);
+        assert!(damage(1).unwrap().starts_with("1 line of the run's journal is damaged"));
+        assert_eq!(damage(0), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::super::ids::{AlphaId, DatasetId, VariantId};
 use super::super::state::SweepState;
-use super::bootstrap::{DRAWS, basic, resample};
+use super::bootstrap::{DRAWS, TAIL, basic, resample, sure_maximum};
 use super::paired::{Paired, known_points};
 use super::{Interval, ood_datasets};
 
@@ -40,6 +40,11 @@ pub struct Gain {
 pub struct Barrier {
     /// With its paired 95 % interval; never below 0.
     pub points: Interval,
+    /// A lower bound that holds although the worst of many points on many
+    /// datasets is looked at: below at every point of the path at once
+    /// (studentised bootstrap maximum), at 2.5 % over the number of barriers
+    /// looked for (Bonferroni).
+    pub sure: f64,
     /// Where it is highest; `None` where there is none.
     pub alpha: Option<AlphaId>,
     /// Images of the comparison (the smallest dataset's, of a mean).
@@ -49,10 +54,10 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// True when its interval lies above 0.
+    /// True when it is above 0 even though it was looked for on every dataset.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        self.points.lo > 0.0
+        self.sure > 0.0
     }
 
     fn counts(&self) -> bool {
@@ -65,8 +70,8 @@ impl Barrier {
 pub enum Verdict {
     /// The gain's interval lies above 0.
     Success,
-    /// Not a success, and the gain's interval lies below 0 or a barrier's (of a
-    /// dataset or of the OOD mean) lies above 0.
+    /// Not a success, and the gain's interval lies below 0 or a barrier (of a
+    /// dataset or of the OOD mean) is certain.
     Failure,
     /// Neither: more images may tell, or there is nothing to tell.
     Undecided,
@@ -118,20 +123,20 @@ pub fn gain(state: &SweepState, variant: VariantId) -> Option<Gain> {
 #[must_use]
 pub fn barrier(state: &SweepState, variant: VariantId, dataset: DatasetId) -> Option<Barrier> {
     let points = known_points(state, variant, dataset);
-    Sampled::new(state, variant, &[dataset], points).map(|it| it.barrier())
+    Sampled::new(state, variant, &[dataset], points).map(|it| it.barrier(looks(state)))
 }
 
 /// Barrier of the path in the OOD mean; compared and bounded as [`gain`] is.
 #[must_use]
 pub fn ood_barrier(state: &SweepState, variant: VariantId) -> Option<Barrier> {
-    Sampled::ood(state, variant).map(|it| it.barrier())
+    Sampled::ood(state, variant).map(|it| it.barrier(looks(state)))
 }
 
 /// Gain, barriers and verdict of one variant.
 ///
 /// * *success*: the gain's 95 % interval lies above 0; a barrier is mentioned.
-/// * *failure mode*: else, when the gain's interval lies below 0, or that of a
-///   barrier (a dataset's, ID or OOD, or the OOD mean's) above 0.
+/// * *failure mode*: else, when the gain's interval lies below 0, or a barrier (a
+///   dataset's, ID or OOD, or the OOD mean's) is certain: see [`Barrier::sure`].
 /// * *too early*: nothing can be compared yet, or fewer than 30 images of some
 ///   OOD dataset are and that is not all of it.
 /// * *undecided*: else.
@@ -139,10 +144,9 @@ pub fn ood_barrier(state: &SweepState, variant: VariantId) -> Option<Barrier> {
 pub fn judge(state: &SweepState, variant: VariantId) -> Judgement {
     let ood = Sampled::ood(state, variant);
     let gain = ood.as_ref().and_then(|ood| ood.gain(state));
-    let ood_barrier = ood.as_ref().map(Sampled::barrier);
-    let datasets = (0..state.datasets().len()).map(DatasetId);
-    let kept = datasets.filter(|&dataset| !state.is_skipped(dataset));
-    let barriers: Vec<_> = kept
+    let looks = looks(state);
+    let ood_barrier = ood.as_ref().map(|ood| ood.barrier(looks));
+    let barriers: Vec<_> = kept(state)
         .filter_map(|dataset| {
             let points = known_points(state, variant, dataset);
             // The OOD mean has resampled its datasets already.
@@ -151,11 +155,21 @@ pub fn judge(state: &SweepState, variant: VariantId) -> Judgement {
                 Some(sampled) => sampled,
                 None => Sampled::new(state, variant, &[dataset], points)?,
             };
-            Some((dataset, sampled.barrier()))
+            Some((dataset, sampled.barrier(looks)))
         })
         .collect();
     let (verdict, reason) = decide(state, gain.as_ref(), &barriers, ood_barrier.as_ref());
     Judgement { gain, barriers, ood_barrier, verdict, reason }
+}
+
+/// Datasets that are not skipped.
+fn kept(state: &SweepState) -> impl Iterator<Item = DatasetId> + '_ {
+    (0..state.datasets().len()).map(DatasetId).filter(|&dataset| !state.is_skipped(dataset))
+}
+
+/// Places where a barrier is looked for: each dataset, and the OOD mean.
+fn looks(state: &SweepState) -> usize {
+    kept(state).count() + usize::from(!ood_datasets(state).is_empty())
 }
 
 fn decide(
@@ -369,7 +383,7 @@ impl Sampled {
         })
     }
 
-    fn barrier(&self) -> Barrier {
+    fn barrier(&self, looks: usize) -> Barrier {
         let mean = self.mean();
         let last = mean.len() - 1;
         let below = |mean: &[f64], point: usize| {
@@ -380,11 +394,15 @@ impl Sampled {
             |mean: &[f64]| 100.0 * (1..last).map(|p| below(mean, p)).fold(0.0, f64::max);
         let value = statistic(&mean);
         let Interval { value, lo, hi } = basic(value, self.of_draws(statistic));
+        let depths: Vec<f64> = (1..last).map(|p| 100.0 * below(&mean, p)).collect();
+        let drawn: Vec<_> =
+            (1..last).map(|p| self.of_draws(|mean| 100.0 * below(mean, p))).collect();
         let highest = (1..last)
             .reduce(|a, b| if below(&mean, b) > below(&mean, a) { b } else { a })
             .filter(|&point| below(&mean, point) > 0.0);
         Barrier {
             points: Interval { value, lo: lo.max(0.0), hi },
+            sure: sure_maximum(&depths, &drawn, TAIL / looks.max(1) as f64).max(0.0),
             alpha: highest.map(|point| self.points[point]),
             images: self.fewest(),
             complete: self.complete(),

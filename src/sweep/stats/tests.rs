@@ -219,6 +219,26 @@ fn intervals_hold_the_truth_as_often_as_they_say() {
     }
 }
 
+/// A barrier is looked for on every dataset: one in many looks bad by luck.
+#[test]
+fn straight_paths_on_many_datasets_are_seldom_called_barriers() {
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    let alphas: Vec<f64> = (0..11).map(|i| f64::from(i) / 10.0).collect();
+    let line: Vec<f64> = alphas.iter().map(|alpha| 0.4 + 0.2 * alpha).collect();
+    let runs = 40;
+    let (mut alone, mut shared) = (0, 0);
+    for _ in 0..runs {
+        let sets: Vec<_> = (0..6).map(|_| drawn(&mut rng, 100, &line)).collect();
+        let judged = judge(&ood(&alphas, &sets), VariantId::DENSE);
+        let all = || judged.barriers.iter().map(|(_, it)| it).chain(&judged.ood_barrier);
+        alone += usize::from(all().any(|it| it.points.lo > 0.0));
+        shared += usize::from(all().any(Barrier::is_certain));
+    }
+    println!("each at 95 %: {alone}/{runs}, together: {shared}/{runs}");
+    // 5 % of 40 is 2; over 6 has a chance below one in 100.
+    assert!(shared <= 6 && shared <= alone, "{shared} of {runs}, {alone} each at its own level");
+}
+
 #[test]
 fn only_images_measured_at_every_point_are_compared() {
     let mut rng = ChaCha8Rng::seed_from_u64(5);

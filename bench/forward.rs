@@ -11,6 +11,7 @@
 use std::time::{Duration, Instant};
 
 use alphascope::checkpoint::{Dtype, End, TensorView};
+use alphascope::sparsify::Plan;
 use alphascope::sweep::ids::Alpha;
 use alphascope::torch::clip::{ImageTower, normalized};
 use alphascope::torch::model::MicroBatch;
@@ -109,7 +110,7 @@ fn main() -> Result<()> {
     };
     let mut weights = PathWeights::load(ends.keys().cloned(), end, Device::Cpu, options.kind)?;
     let tower = ImageTower::new(&weights, &architecture)?;
-    weights.set(Alpha::new(0.3).ok_or("alpha")?)?;
+    weights.set(Alpha::new(0.3).ok_or("alpha")?, &Plan::default())?;
 
     let bytes = tower.image_bytes() as i64;
     let pixels =
@@ -140,7 +141,7 @@ fn main() -> Result<()> {
     let mut moves = Vec::new();
     for i in 0..6 {
         let start = Instant::now();
-        weights.set(Alpha::new(0.1 + 0.1 * f64::from(i)).ok_or("alpha")?)?;
+        weights.set(Alpha::new(0.1 + 0.1 * f64::from(i)).ok_or("alpha")?, &Plan::default())?;
         moves.push(start.elapsed().as_secs_f64());
     }
     let (rate, peak, ratio) = (median(rates), median(peaks), median(ratios));

@@ -13,6 +13,7 @@ use crate::checkpoint::{CheckpointError, End, Granularity, Overrides, Pair};
 use crate::dataset::{
     DEFAULT_TEMPLATE, Dataset, DatasetError, PixelCache, Preprocess, read_classes,
 };
+use crate::sparsify::{Plan, SparsifyError};
 use crate::sweep::event::{DatasetInfo, Header, LayerInfo, SCHEMA};
 use crate::sweep::ids::{Alpha, DatasetId};
 use crate::sweep::plan::LARGEST_ROUND;
@@ -24,6 +25,14 @@ pub enum InputsError {
     /// A checkpoint, or the two of them together.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A variant that cannot be made of this pair.
+    #[error("variant `{name}`: {source}")]
+    Variant {
+        /// Its name in the spec.
+        name: String,
+        /// Which edit, and why.
+        source: SparsifyError,
+    },
     /// A dataset.
     #[error("dataset `{name}`: {source}")]
     Dataset {
@@ -149,7 +158,7 @@ impl Inputs {
     ///
     /// # Errors
     /// [`InputsError`]: the first thing that is wrong, in the order checkpoints,
-    /// datasets, stored head.
+    /// variants, datasets, stored head.
     pub fn open(spec: Spec) -> Result<Self, InputsError> {
         let overrides = Overrides {
             architecture: spec.checkpoints.architecture.clone(),
@@ -157,6 +166,10 @@ impl Inputs {
             logit_scale: spec.checkpoints.logit_scale,
         };
         let pair = Pair::open(&spec.checkpoints.zeroshot, &spec.checkpoints.finetuned, &overrides)?;
+        for variant in &spec.variants {
+            Plan::of(&pair, variant, spec.sweep.seed)
+                .map_err(|source| InputsError::Variant { name: variant.name.clone(), source })?;
+        }
         let mut notices = pair.notices.clone();
         let opened = spec
             .datasets

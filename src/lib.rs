@@ -18,6 +18,7 @@ pub mod report;
 pub mod runtime;
 pub mod session;
 pub mod sim;
+pub mod sparsify;
 pub mod sweep;
 #[cfg(feature = "tui")]
 pub mod terminal;

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use alphascope::checkpoint::{Overrides, Pair};
+use alphascope::sparsify::Plan;
 use alphascope::sweep::ids::Alpha;
 use alphascope::torch::clip::{ImageTower, Prompts, TextTower, normalized};
 use alphascope::torch::path::PathWeights;
@@ -75,7 +76,7 @@ fn load(pair: &Pair) -> Towers {
 
 impl Towers {
     fn at(&mut self, alpha: f64) {
-        self.weights.set(Alpha::new(alpha).unwrap()).unwrap();
+        self.weights.set(Alpha::new(alpha).unwrap(), &Plan::default()).unwrap();
     }
 
     /// Image features, text features, logits.
@@ -190,7 +191,7 @@ fn the_other_activation_would_be_noticed() {
     let names = pair.architecture.image_tensors().into_iter().map(|(name, _)| name);
     let mut weights =
         PathWeights::load(names, |at, name| pair.end(at, name), Device::Cpu, Kind::Float).unwrap();
-    weights.set(Alpha::ZERO_SHOT).unwrap();
+    weights.set(Alpha::ZERO_SHOT, &Plan::default()).unwrap();
     let image = ImageTower::new(&weights, &pair.architecture).unwrap();
     let expected = Expected::read("gelu");
     let patches = image.patches(&expected.tensor("pixels")).unwrap();

@@ -1,6 +1,5 @@
 //! [`TorchEngine`]: the measuring engine on libtorch.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,8 +12,10 @@ use super::model::Model;
 use super::scores::score;
 use super::{precision, runtime, threads};
 use crate::checkpoint::Architecture;
+use crate::checkpoint::names::{is_head, is_text};
 use crate::dataset::{Tokenizer, prompts};
 use crate::inputs::{Inputs, LoadedDataset};
+use crate::sparsify::{Plan, Zeros};
 use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
 use crate::sweep::event::LayerInfo;
 use crate::sweep::ids::{Alpha, DatasetId};
@@ -28,9 +29,25 @@ pub struct TorchEngine {
     inputs: Arc<Inputs>,
     model: Model,
     heads: Heads,
-    alpha: Option<Alpha>,
+    /// Where the weights stand; `None`: nowhere.
+    at: Option<Point>,
     name: String,
     notices: Vec<String>,
+}
+
+/// A point of a variant's path.
+#[derive(Clone, Debug)]
+struct Point {
+    alpha: Alpha,
+    variant: Variant,
+    plan: Arc<Plan>,
+}
+
+impl std::fmt::Display for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "α = {}", self.alpha)?;
+        if self.variant.is_dense() { Ok(()) } else { write!(f, " of `{}`", self.variant.name) }
+    }
 }
 
 impl TorchEngine {
@@ -80,7 +97,7 @@ impl TorchEngine {
         let model = Model::load(&inputs.pair, device, kind).map_err(fatal)?;
         let heads = Heads::new(&inputs);
         let mut engine =
-            Self { inputs, model, heads, alpha: None, name: String::new(), notices: Vec::new() };
+            Self { inputs, model, heads, at: None, name: String::new(), notices: Vec::new() };
         if precision == Precision::Auto && device.is_cuda() {
             let notice = precision::settle(&mut engine)?;
             engine.notices.push(notice);
@@ -106,7 +123,7 @@ impl TorchEngine {
 
     /// Changes what the image tower computes in; [`Engine::set_point`] must follow.
     pub(super) fn set_kind(&mut self, kind: Kind) -> Result<(), EngineError> {
-        self.alpha = None;
+        self.at = None;
         self.model.set_kind(kind).map_err(|error| EngineError::Fatal(error.to_string()))
     }
 
@@ -114,17 +131,52 @@ impl TorchEngine {
     fn logits(
         &mut self,
         id: DatasetId,
-        alpha: Alpha,
+        at: &Point,
         pixels: &[Arc<[u8]>],
     ) -> Result<(Vec<f32>, usize), TorchError> {
         let Self { inputs, model, heads, .. } = self;
         let features = model.features(pixels)?;
-        let head = heads.get(inputs, model, id, alpha)?;
+        let head = heads.get(inputs, model, id, at)?;
         let logits = guarded("compute logits", || {
             let logits = head.logits(&features)?.f_to_device(Device::Cpu)?.f_contiguous()?;
             Vec::<f32>::try_from(logits.f_view(-1)?)
         })?;
         Ok((logits, head.classes()))
+    }
+
+    /// What a variant does to each tensor.
+    fn plan(&self, variant: &Variant) -> Result<Arc<Plan>, EngineError> {
+        if let Some(at) = self.at.as_ref().filter(|at| at.variant.sparsify == variant.sparsify) {
+            return Ok(Arc::clone(&at.plan));
+        }
+        let plan = Plan::of(&self.inputs.pair, variant, self.inputs.spec.sweep.seed);
+        plan.map(Arc::new)
+            .map_err(|error| EngineError::Cell(format!("variant `{}`: {error}", variant.name)))
+    }
+
+    /// Counts the zeros of a variant at θ(α), of each tensor that it edits, by name: of the
+    /// weights and of their difference from zero-shot, as measured and not as asked for. The
+    /// weights stay where they are.
+    ///
+    /// # Errors
+    /// When a layer is unknown or the device fails.
+    pub fn zeros(&mut self, alpha: Alpha, variant: &Variant) -> Result<Vec<Zeros>, EngineError> {
+        let plan = self.plan(variant)?;
+        let Self { inputs, model, heads, .. } = self;
+        let count = || -> Result<Vec<Zeros>, TorchError> {
+            let mut zeros = model.zeros(alpha, &plan)?;
+            if plan.tensors().any(|tensor| is_head(tensor.name()))
+                && let Some(head) = heads.stored(inputs, model)?
+            {
+                zeros.extend(head.zeros(alpha, &plan)?);
+            }
+            zeros.sort_by(|a, b| a.tensor.cmp(&b.tensor));
+            Ok(zeros)
+        };
+        let mut count = count;
+        count().map_err(|error| {
+            sorted(error, &format!("count the zeros of `{}` at α = {alpha}", variant.name))
+        })
     }
 
     /// Where a logit stopped being finite, for people.
@@ -148,12 +200,17 @@ impl Engine for TorchEngine {
         self.name.clone()
     }
 
-    fn set_point(&mut self, alpha: Alpha, _: &Variant) -> Result<(), EngineError> {
-        self.alpha = None;
+    fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {
+        if self.at.as_ref().is_some_and(|at| at.alpha == alpha && at.variant == *variant) {
+            return Ok(());
+        }
+        let plan = self.plan(variant)?;
+        self.at = None;
+        let point = Point { alpha, variant: variant.clone(), plan };
         self.model
-            .set_point(alpha)
-            .map_err(|error| sorted(error, &format!("bring the weights to α = {alpha}")))?;
-        self.alpha = Some(alpha);
+            .set_point(alpha, &point.plan)
+            .map_err(|error| sorted(error, &format!("bring the weights to {point}")))?;
+        self.at = Some(point);
         Ok(())
     }
 
@@ -176,7 +233,7 @@ impl Engine for TorchEngine {
             EngineError::Cell(format!("evaluate dataset {}: there is none", id.index()))
         })?;
         let name = dataset.name();
-        let alpha = self.alpha.ok_or_else(|| {
+        let at = self.at.clone().ok_or_else(|| {
             EngineError::Cell(format!(
                 "evaluate `{name}`: the weights stand at no point of the path"
             ))
@@ -196,10 +253,10 @@ impl Engine for TorchEngine {
             .map_err(|error| EngineError::Data(error.to_string()))?;
         let doing = || {
             let Range { start, end } = positions;
-            format!("evaluate `{name}`, images {start}..{end} of its order, at α = {alpha}")
+            format!("evaluate `{name}`, images {start}..{end} of its order, at {at}")
         };
         let (logits, classes) =
-            self.logits(id, alpha, &pixels).map_err(|error| sorted(error, &doing()))?;
+            self.logits(id, &at, &pixels).map_err(|error| sorted(error, &doing()))?;
         let labels: Vec<usize> = images.iter().map(|&image| dataset.label(image)).collect();
         if let Some(label) = labels.iter().find(|&&label| label >= classes) {
             return Err(EngineError::Cell(format!(
@@ -227,8 +284,8 @@ struct Heads {
     lists: Vec<List>,
     /// Which list each dataset has; unused with a stored head.
     list_of: Vec<usize>,
-    /// Zero-shot heads by list and point (`None`: the same everywhere).
-    made: BTreeMap<(usize, Option<u64>), Head>,
+    /// Zero-shot heads, with where the text tower stood (`None`: the same everywhere).
+    made: Vec<(usize, Option<(Alpha, Plan)>, Head)>,
     /// The rows of the stored head that were asked for last.
     rows: Option<Head>,
 }
@@ -277,27 +334,39 @@ impl Heads {
         heads
     }
 
-    /// The head of a dataset at θ(α).
+    /// The stored head; `None` where the pair has none.
+    fn stored(
+        &mut self,
+        inputs: &Inputs,
+        model: &mut Model,
+    ) -> Result<Option<&mut StoredHead>, TorchError> {
+        let Some(classes) = &inputs.head else { return Ok(None) };
+        if self.stored.is_none() {
+            let both = inputs.pair.head.is_some_and(|head| head.zeroshot && head.finetuned);
+            let list =
+                List { classes: classes.names.clone(), templates: classes.templates.clone() };
+            let prompts = if both {
+                ClassPrompts::default()
+            } else {
+                list.prompts(&inputs.pair.architecture)?
+            };
+            self.stored = model.stored_head(&inputs.pair, &prompts)?;
+        }
+        Ok(self.stored.as_mut())
+    }
+
+    /// The head of a dataset at a point.
     fn get(
         &mut self,
         inputs: &Inputs,
         model: &mut Model,
         id: DatasetId,
-        alpha: Alpha,
+        at: &Point,
     ) -> Result<&Head, TorchError> {
-        let architecture = &inputs.pair.architecture;
         let unknown = || TorchError::Input(format!("find the head of dataset {}", id.index()));
-        if let Some(classes) = &inputs.head {
-            if self.stored.is_none() {
-                let both = inputs.pair.head.is_some_and(|head| head.zeroshot && head.finetuned);
-                let list =
-                    List { classes: classes.names.clone(), templates: classes.templates.clone() };
-                let prompts =
-                    if both { ClassPrompts::default() } else { list.prompts(architecture)? };
-                self.stored = model.stored_head(&inputs.pair, &prompts)?;
-            }
+        if let Some(stored) = self.stored(inputs, model)? {
             let loaded = inputs.dataset(id).ok_or_else(unknown)?;
-            let head = self.stored.as_mut().ok_or_else(unknown)?.at(alpha)?;
+            let head = stored.at(at.alpha, &at.plan)?;
             let head = match &loaded.head_rows {
                 Some(rows) if !rows.iter().copied().eq(0..head.classes()) => head.rows(rows)?,
                 _ => head,
@@ -305,12 +374,22 @@ impl Heads {
             return Ok(self.rows.insert(head));
         }
         let list = *self.list_of.get(id.index()).ok_or_else(unknown)?;
-        let point = model.text_moves().then(|| alpha.get().to_bits());
-        if !self.made.contains_key(&(list, point)) {
-            let prompts = self.lists.get(list).ok_or_else(unknown)?.prompts(architecture)?;
-            let head = model.zero_shot_head(alpha, &prompts)?;
-            self.made.insert((list, point), head);
+        let point = model.text_moves().then(|| (at.alpha, at.plan.part(is_text)));
+        let known =
+            |(of, there, _): &(usize, Option<(Alpha, Plan)>, Head)| *of == list && *there == point;
+        if let Some(index) = self.made.iter().position(known) {
+            return Ok(&self.made[index].2);
         }
-        self.made.get(&(list, point)).ok_or_else(unknown)
+        let architecture = &inputs.pair.architecture;
+        let prompts = self.lists.get(list).ok_or_else(unknown)?.prompts(architecture)?;
+        let head = model.zero_shot_head(at.alpha, &at.plan, &prompts)?;
+        if self.made.len() >= HEADS_KEPT {
+            self.made.clear();
+        }
+        self.made.push((list, point, head));
+        self.made.last().map(|(.., head)| head).ok_or_else(unknown)
     }
 }
+
+/// Zero-shot heads that are kept at most: a grid's of several class lists and variants.
+const HEADS_KEPT: usize = 256;

@@ -11,6 +11,7 @@ use super::error::{TorchError, guarded};
 use super::path::PathWeights;
 use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT};
 use crate::checkpoint::{Dtype, End, Pair, TensorView};
+use crate::sparsify::{Plan, Zeros};
 use crate::sweep::ids::Alpha;
 
 /// The prompts of a class list, as token ids.
@@ -200,15 +201,23 @@ impl StoredHead {
         Ok(Some(Self { weights, classes, embed }))
     }
 
-    /// The head at θ(α), all rows.
+    /// The head at θ(α) of a variant, all rows.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn at(&mut self, alpha: Alpha) -> Result<Head, TorchError> {
-        self.weights.set(alpha)?;
+    pub fn at(&mut self, alpha: Alpha, plan: &Plan) -> Result<Head, TorchError> {
+        self.weights.set(alpha, plan)?;
         Ok(Head {
             weight: self.weights.get(HEAD_WEIGHT, &[self.classes, self.embed])?,
             bias: Some(self.weights.get(HEAD_BIAS, &[self.classes])?),
         })
+    }
+
+    /// Counts the zeros of a variant at θ(α), of the head's tensors that it edits.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn zeros(&self, alpha: Alpha, plan: &Plan) -> Result<Vec<Zeros>, TorchError> {
+        self.weights.zeros(alpha, plan)
     }
 }

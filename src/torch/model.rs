@@ -9,6 +9,7 @@ use super::error::{TorchError, guarded};
 use super::heads::{ClassPrompts, Head, StoredHead, zero_shot};
 use super::path::PathWeights;
 use crate::checkpoint::{Architecture, End, Pair};
+use crate::sparsify::{Plan, Zeros};
 use crate::sweep::ids::Alpha;
 
 /// The image tower on the path, and the text tower where a head needs it.
@@ -78,21 +79,34 @@ impl Model {
         self.image_weights.at()
     }
 
-    /// Brings the image tower to θ(α), in place.
+    /// Brings the image tower to θ(α) of a variant, in place.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn set_point(&mut self, alpha: Alpha) -> Result<(), TorchError> {
-        self.image_weights.set(alpha).map(|_| ())
+    pub fn set_point(&mut self, alpha: Alpha, plan: &Plan) -> Result<(), TorchError> {
+        self.image_weights.set(alpha, plan)
     }
 
-    /// The zero-shot head at θ(α) of the text tower.
+    /// Counts the zeros of a variant at θ(α), of each tensor of the towers that it edits.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn zeros(&self, alpha: Alpha, plan: &Plan) -> Result<Vec<Zeros>, TorchError> {
+        let mut zeros = self.image_weights.zeros(alpha, plan)?;
+        if let Some((weights, _)) = &self.text {
+            zeros.extend(weights.zeros(alpha, plan)?);
+        }
+        Ok(zeros)
+    }
+
+    /// The zero-shot head at θ(α) of a variant's text tower.
     ///
     /// # Errors
     /// When no text tower is in play, prompts do not fit it, or the device fails.
     pub fn zero_shot_head(
         &mut self,
         alpha: Alpha,
+        plan: &Plan,
         list: &ClassPrompts,
     ) -> Result<Head, TorchError> {
         let (weights, tower) = self.text.as_mut().ok_or_else(|| {
@@ -100,7 +114,7 @@ impl Model {
                 "make a zero-shot head: both ends store a head, so no text tower was loaded".into(),
             )
         })?;
-        weights.set(alpha)?;
+        weights.set(alpha, plan)?;
         zero_shot(tower, list, self.scale, self.image_weights.device())
     }
 
@@ -119,7 +133,7 @@ impl Model {
                 End::ZeroShot => Alpha::ZERO_SHOT,
                 End::FineTuned => Alpha::FINE_TUNED,
             };
-            let head = self.zero_shot_head(alpha, list)?;
+            let head = self.zero_shot_head(alpha, &Plan::default(), list)?;
             let expected = pair.head.map_or(0, |head| head.classes);
             if head.classes() == expected {
                 Ok(head)

@@ -3,13 +3,17 @@
 //!
 //! The towers hold the scratch tensors themselves, so moving the path moves the model: nothing is
 //! copied or rebuilt per point. Tensors that are equal at both ends are stored once and set once.
+//! A variant's edits act on the same scratch tensors; each knows where it stands, so that going from
+//! one variant to another touches what differs between them and nothing else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::error::{TorchError, guarded};
 use crate::checkpoint::{Dtype, End, TensorView};
+use crate::sparsify::{self, Mask, Plan, TensorPlan, Zeros};
 use crate::sweep::ids::Alpha;
 
 /// libtorch's name of a file's element type.
@@ -66,24 +70,148 @@ pub fn interpolate(
     }
 }
 
+/// Where one tensor stands.
+#[derive(Debug, PartialEq)]
+struct Stand {
+    /// `None` where it does not move.
+    alpha: Option<Alpha>,
+    plan: Option<Arc<TensorPlan>>,
+}
+
 #[derive(Debug)]
 struct Slot {
     /// Where the model reads.
     scratch: Tensor,
-    /// θ₀, in the file's type; `scratch` itself where `one` is `None` and the types agree.
+    /// θ₀, in the file's type; `scratch` itself where `one` is `None`, the types agree, and no
+    /// edit came yet.
     zero: Tensor,
-    /// θ₁; `None`: equal to θ₀, `scratch` never moves.
+    /// θ₁; `None`: equal to θ₀.
     one: Option<Tensor>,
+    /// The fine-tuned end of the last plan that changed the difference, in float32.
+    edited: Option<(Arc<TensorPlan>, Tensor)>,
+    /// `None`: nowhere.
+    stands: Option<Stand>,
 }
 
 impl Slot {
     fn new(zero: Tensor, one: Option<Tensor>, kind: Kind) -> Result<Self, TchError> {
-        let scratch = match &one {
+        let (scratch, stands) = match &one {
             // A copy of its own even where the type is the same: the ends never change.
-            Some(_) => zero.f_to_kind(kind)?.f_empty_like()?,
-            None => zero.f_to_kind(kind)?,
+            Some(_) => (zero.f_to_kind(kind)?.f_empty_like()?, None),
+            None => (zero.f_to_kind(kind)?, Some(Stand { alpha: None, plan: None })),
         };
-        Ok(Self { scratch, zero, one })
+        Ok(Self { scratch, zero, one, edited: None, stands })
+    }
+
+    /// Brings the tensor to θ(α) of a plan; does nothing when it is there.
+    fn bring(
+        &mut self,
+        alpha: Alpha,
+        plan: Option<&Arc<TensorPlan>>,
+        masks: &mut Masks,
+    ) -> Result<(), TchError> {
+        let moves = self.one.is_some();
+        let plan = plan.filter(|plan| moves || plan.on_weights());
+        let stand = Stand { alpha: moves.then_some(alpha), plan: plan.cloned() };
+        if self.stands.as_ref() == Some(&stand) {
+            return Ok(());
+        }
+        self.stands = None;
+        if self.scratch.data_ptr() == self.zero.data_ptr() {
+            let mut zero = self.zero.f_empty_like()?;
+            zero.f_copy_(&self.scratch)?;
+            self.zero = zero;
+        }
+        if let Some(plan) = plan.filter(|plan| moves && plan.on_difference() && !plan.stays()) {
+            self.edit_end(plan)?;
+        }
+        let Self { scratch, zero, one, edited, .. } = self;
+        match (one, plan) {
+            (None, _) => scratch.f_copy_(zero)?,
+            (Some(_), Some(plan)) if plan.stays() => scratch.f_copy_(zero)?,
+            (Some(one), Some(plan)) if plan.on_difference() => {
+                let one = edited.as_ref().map_or(&*one, |(_, end)| end);
+                interpolate(scratch, zero, one, alpha)?;
+            }
+            (Some(one), _) => interpolate(scratch, zero, one, alpha)?,
+        }
+        if let Some(plan) = plan.filter(|plan| plan.on_weights()) {
+            let mask = match masks.get(plan, stand.alpha) {
+                Some(mask) => mask,
+                None => masks.keep(plan, stand.alpha, plan.zeros(&self.host(alpha, plan)?)),
+            };
+            let set = Tensor::f_from_data_size(&mask.bytes(), &self.scratch.size(), Kind::Bool)?
+                .f_to_device(self.scratch.device())?;
+            let _ = self.scratch.f_masked_fill_(&set, 0.0)?;
+        }
+        self.stands = Some(stand);
+        Ok(())
+    }
+
+    /// Makes θ₁ as a plan leaves it, unless it is the one at hand.
+    fn edit_end(&mut self, plan: &Arc<TensorPlan>) -> Result<(), TchError> {
+        if self.edited.as_ref().is_some_and(|(made, _)| made == plan) {
+            return Ok(());
+        }
+        self.edited = None;
+        let Some(one) = &self.one else { return Ok(()) };
+        let end = plan.end(&on_host(&self.zero)?, &on_host(one)?);
+        let end = Tensor::f_from_slice(&end)?
+            .f_view(self.zero.size().as_slice())?
+            .f_to_device(self.zero.device())?;
+        self.edited = Some((Arc::clone(plan), end));
+        Ok(())
+    }
+
+    /// θ(α) before weights become zero, in float32 as the CPU computes it: masks are then the same
+    /// on every device and in every type.
+    fn host(&self, alpha: Alpha, plan: &TensorPlan) -> Result<Vec<f32>, TchError> {
+        let zero = on_host(&self.zero)?;
+        let Some(one) = &self.one else { return Ok(zero) };
+        if plan.stays() {
+            return Ok(zero);
+        }
+        let one = match &self.edited {
+            Some((made, end)) if plan.on_difference() && **made == *plan => on_host(end)?,
+            _ => on_host(one)?,
+        };
+        let mut at = vec![0.0; zero.len()];
+        sparsify::path::interpolate(&zero, &one, alpha, &mut at);
+        Ok(at)
+    }
+}
+
+/// A tensor's values on the host, as float32.
+fn on_host(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
+    let host = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?;
+    Vec::try_from(host.f_contiguous()?.f_view(-1)?)
+}
+
+/// Masks of θ(α) that were computed: choosing among millions of weights costs more than a pass
+/// over them.
+#[derive(Debug, Default)]
+struct Masks {
+    kept: Vec<(Arc<TensorPlan>, Option<Alpha>, Arc<Mask>)>,
+    bytes: usize,
+}
+
+/// Bytes of masks that are kept, one bit a weight: every block of ViT-B/32 at twenty points.
+const MASK_BYTES: usize = 256 << 20;
+
+impl Masks {
+    fn get(&self, plan: &TensorPlan, alpha: Option<Alpha>) -> Option<Arc<Mask>> {
+        let found = self.kept.iter().find(|(of, at, _)| *at == alpha && **of == *plan)?;
+        Some(Arc::clone(&found.2))
+    }
+
+    fn keep(&mut self, plan: &Arc<TensorPlan>, alpha: Option<Alpha>, mask: Mask) -> Arc<Mask> {
+        if self.bytes + mask.size() > MASK_BYTES {
+            *self = Self::default();
+        }
+        self.bytes += mask.size();
+        let mask = Arc::new(mask);
+        self.kept.push((Arc::clone(plan), alpha, Arc::clone(&mask)));
+        mask
     }
 }
 
@@ -94,6 +222,7 @@ pub struct PathWeights {
     device: Device,
     kind: Kind,
     at: Option<Alpha>,
+    masks: Masks,
 }
 
 impl PathWeights {
@@ -133,28 +262,43 @@ impl PathWeights {
             let slot = guarded(&format!("load `{name}`"), || Slot::new(zero, one, kind))?;
             slots.insert(name, slot);
         }
-        Ok(Self { slots, device, kind, at: None })
+        Ok(Self { slots, device, kind, at: None, masks: Masks::default() })
     }
 
-    /// Moves every tensor to θ(α). False when they were there already.
+    /// Moves every tensor to θ(α) of a variant, in place; those that stand there already are not
+    /// touched. The dense variant has the empty plan: coming back to it is exact. Edits of tensors
+    /// that are not among these are left out.
     ///
     /// # Errors
     /// When the device fails; the weights are then at no point of the path.
-    pub fn set(&mut self, alpha: Alpha) -> Result<bool, TorchError> {
-        if self.at == Some(alpha) {
-            return Ok(false);
-        }
+    pub fn set(&mut self, alpha: Alpha, plan: &Plan) -> Result<(), TorchError> {
         self.at = None;
         let _no_grad = tch::no_grad_guard();
         for (name, slot) in &mut self.slots {
-            if let Some(one) = &slot.one {
-                guarded(&format!("bring `{name}` to α = {alpha}"), || {
-                    interpolate(&mut slot.scratch, &slot.zero, one, alpha)
-                })?;
-            }
+            guarded(&format!("bring `{name}` to α = {alpha}"), || {
+                slot.bring(alpha, plan.tensor(name), &mut self.masks)
+            })?;
         }
         self.at = Some(alpha);
-        Ok(true)
+        Ok(())
+    }
+
+    /// Counts the zeros of a variant at θ(α), of each tensor here that it edits. The weights stay
+    /// where they are.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn zeros(&self, alpha: Alpha, plan: &Plan) -> Result<Vec<Zeros>, TorchError> {
+        plan.tensors()
+            .filter_map(|tensor| Some((tensor, self.slots.get(tensor.name())?)))
+            .map(|(tensor, slot)| {
+                guarded(&format!("count the zeros of `{}`", tensor.name()), || {
+                    let zero = on_host(&slot.zero)?;
+                    let one = slot.one.as_ref().map(on_host).transpose()?;
+                    Ok(tensor.count(&zero, one.as_ref().unwrap_or(&zero), alpha))
+                })
+            })
+            .collect()
     }
 
     /// Changes the type of the scratch tensors. Towers built before hold the old ones: build them
@@ -242,8 +386,16 @@ mod tests {
     }
 
     fn at(path: &mut PathWeights, alpha: f64, n: usize) -> Vec<f32> {
-        path.set(Alpha::new(alpha).unwrap()).unwrap();
+        path.set(Alpha::new(alpha).unwrap(), &Plan::default()).unwrap();
         Vec::try_from(path.get("w", &[n]).unwrap().to_kind(Kind::Float)).unwrap()
+    }
+
+    /// Where libtorch's CPU kernels round a product and a sum once.
+    fn fused() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        #[cfg(not(target_arch = "x86_64"))]
+        return cfg!(target_arch = "aarch64");
     }
 
     fn bits(values: &[f32]) -> Vec<u32> {
@@ -314,8 +466,13 @@ mod tests {
     #[test]
     fn standing_still_is_free_and_shapes_are_checked() {
         let mut path = path(&singles(&[0.0]), &singles(&[1.0]), Kind::Float);
-        assert!(path.set(Alpha::FINE_TUNED).unwrap());
-        assert!(!path.set(Alpha::FINE_TUNED).unwrap());
+        let plan = Plan::default();
+        path.set(Alpha::FINE_TUNED, &plan).unwrap();
+        // What is written to the weights by others stays: nothing is touched that stands there.
+        let _ = path.get("w", &[1]).unwrap().fill_(7.0);
+        path.set(Alpha::FINE_TUNED, &plan).unwrap();
+        assert_eq!(at(&mut path, 1.0, 1), [7.0]);
+        assert_eq!(at(&mut path, 0.0, 1), [0.0]);
         assert!(path.get("w", &[2]).unwrap_err().to_string().contains("[2]"));
         assert!(path.get("v", &[1]).unwrap_err().to_string().contains("`v`"));
         let end = |at, _: &str| (at == End::ZeroShot).then(|| singles(&[0.0]));
@@ -338,6 +495,25 @@ mod tests {
                 let formula = a + alpha * (b - a);
                 let allowed = 4.0 * f64::from(f32::EPSILON) * (a.abs() + b.abs());
                 prop_assert!((f64::from(*got) - formula).abs() <= allowed, "{got} {formula}");
+            }
+        }
+
+        /// Merged checkpoints are written without libtorch: they must be what is measured here.
+        #[test]
+        fn plain_arithmetic_gives_the_same_bits(
+            pairs in prop::collection::vec((-1e3_f32..1e3, -1e3_f32..1e3), 1..300),
+            alpha in -1.5_f64..2.5,
+        ) {
+            let (zero, one): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
+            let mut path = path(&singles(&zero), &singles(&one), Kind::Float);
+            let got = at(&mut path, alpha, zero.len());
+            let mut plain = vec![0.0; zero.len()];
+            sparsify::path::interpolate(&zero, &one, Alpha::new(alpha).unwrap(), &mut plain);
+            if fused() {
+                prop_assert_eq!(bits(&got), bits(&plain));
+            }
+            for ((got, plain), (a, b)) in got.iter().zip(&plain).zip(&pairs) {
+                prop_assert!((got - plain).abs() <= f32::EPSILON * 4.0 * (a.abs() + b.abs()));
             }
         }
 

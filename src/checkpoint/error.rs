@@ -19,6 +19,14 @@ pub enum CheckpointError {
         /// Why.
         source: std::io::Error,
     },
+    /// The file cannot be written.
+    #[error("cannot write the checkpoint {path}: {source}; check the folder and its free space")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A folder where a file was expected.
     #[error("{path} is a folder, expected a checkpoint file; {hint}")]
     Folder {

@@ -1,7 +1,7 @@
 //! Checkpoints: containers, naming dialects, architecture, the pair of ends.
 //!
-//! Pure Rust: nothing here knows libtorch or the screen. One file goes through
-//! four steps, each in its own module:
+//! Pure Rust: nothing here knows libtorch or the screen, and nothing of a file
+//! is ever run. One file goes through four steps, each in its own module:
 //!
 //! 1. [`container`]: bytes on disk → raw tensors (name, dtype, shape, range).
 //! 2. [`names`]: whatever the file calls its tensors → canonical (open_clip)
@@ -10,7 +10,7 @@
 //!    what shapes cannot tell (heads, activation, preprocessing).
 //! 4. [`pair`]: two files → one path, every tensor checked.
 //!
-//! [`describe`](mod@describe) tells a person what a file is, [`layers`] groups parameters as
+//! [`write`](fn@write) is the way back. [`describe`](mod@describe) tells a person what a file is, [`layers`] groups parameters as
 //! they are perturbed, moved and counted.
 //!
 //! # Canonical names
@@ -55,6 +55,7 @@ mod describe_text;
 mod file;
 mod locate;
 mod resolve;
+mod write;
 
 pub use arch::{Architecture, ImageTower, Overrides, TextTower};
 pub use container::Container;
@@ -65,3 +66,4 @@ pub use layers::{Granularity, Layer};
 pub use names::Dialect;
 pub use pair::{End, HeadInfo, Pair};
 pub use tensor::{Dtype, TensorView};
+pub use write::write;

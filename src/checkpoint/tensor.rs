@@ -63,6 +63,13 @@ impl<'a> TensorView<'a> {
         (elements.checked_mul(dtype.size())? == bytes.len()).then_some(Self { dtype, shape, bytes })
     }
 
+    /// Values of one's own; `None` when their number is not that of the shape.
+    #[must_use]
+    pub fn from_f32(shape: Vec<usize>, values: &[f32]) -> Option<TensorView<'static>> {
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        TensorView::new(Dtype::F32, shape, Cow::Owned(bytes))
+    }
+
     /// The same numbers in another shape; `None` when it has another size.
     pub(super) fn reshaped(self, shape: Vec<usize>) -> Option<Self> {
         Self::new(self.dtype, shape, self.bytes)

@@ -32,7 +32,13 @@
 //! and may be called `head.*` or `classification_head.*`. open_clip's custom
 //! text towers put `text.` before the text tower's names.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod choose;
+pub mod hugging_face;
+
+use std::collections::BTreeMap;
+
+use choose::{Tower, choose, shorten};
+use hugging_face::{Place, to_canonical};
 
 /// Who named the tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -217,7 +223,10 @@ pub fn canonical<'a>(
         }
         let place = match dialect {
             Dialect::OpenClip => Place::Whole(open_clip(own)),
-            Dialect::HuggingFace => hugging_face(own),
+            Dialect::HuggingFace => match stored_head(own) {
+                Some(head) => Place::Whole(head.into()),
+                None => to_canonical(own).unwrap_or_else(|| Place::Whole(own.into())),
+            },
         };
         let (canonical, recipe) = match place {
             Place::Whole(canonical) => (canonical, Recipe::One(name.to_string())),
@@ -263,130 +272,6 @@ impl Recipe {
     }
 }
 
-/// The image tower whose CLIP is taken.
-struct Tower<'a> {
-    dialect: Dialect,
-    prefix: &'a str,
-    /// Prefixes of the towers that are not.
-    others: Vec<String>,
-}
-
-/// Chooses among the CLIPs of a file, by what stands before the patch
-/// embedding's name.
-fn choose<'a>(names: &[&'a str], select: Option<&str>) -> Result<Tower<'a>, String> {
-    let mut towers: BTreeSet<(&'a str, bool)> = BTreeSet::new();
-    for name in names {
-        for (anchor, hugging_face) in [(OPEN_CLIP_ANCHOR, false), (HUGGING_FACE_ANCHOR, true)] {
-            if let Some(prefix) = name.strip_suffix(anchor)
-                && (prefix.is_empty() || prefix.ends_with('.'))
-            {
-                towers.insert((prefix, hugging_face));
-            }
-        }
-    }
-    if towers.is_empty() {
-        return Err(no_tower(names));
-    }
-    // Most tensors first, then raw weights before their moving average.
-    let mut ranked: Vec<_> = towers
-        .into_iter()
-        .map(|(prefix, hugging_face)| {
-            let parts = names.iter().filter_map(|name| name.strip_prefix(prefix));
-            let size = parts.filter(|part| clip_shaped(part)).count();
-            (std::cmp::Reverse(size), averaged(prefix), prefix, hugging_face)
-        })
-        .collect();
-    ranked.sort();
-    if let Some(select) = select {
-        let asked = |prefix: &str| {
-            prefix.strip_prefix(select).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        let there: Vec<_> = ranked.iter().map(|tower| format!("`{}`", tower.2)).collect();
-        ranked.retain(|tower| asked(tower.2));
-        if ranked.is_empty() {
-            return Err(format!(
-                "there is no model under `{select}`; models are under the prefixes {}",
-                there.join(", ")
-            ));
-        }
-    } else if let [first, second, ..] = ranked.as_slice()
-        && (first.0, first.1) == (second.0, second.1)
-    {
-        let prefixes: Vec<_> = ranked.iter().map(|(.., p, _)| format!("`{p}`")).collect();
-        return Err(format!(
-            "it holds {} image towers, under the prefixes {}; write `FILE#PREFIX` for the one to \
-             be measured",
-            ranked.len(),
-            prefixes.join(", ")
-        ));
-    }
-    let Some(&(.., prefix, hugging_face)) = ranked.first() else { return Err(no_tower(names)) };
-    if names.iter().any(|n| n.strip_prefix(prefix).is_some_and(is_resnet)) {
-        return Err("its image tower is a ResNet (`visual.layer1…`); only ViT image towers can \
-             be measured"
-            .into());
-    }
-    let dialect = if hugging_face { Dialect::HuggingFace } else { Dialect::OpenClip };
-    let others = match select {
-        Some(_) => Vec::new(),
-        None => ranked.iter().skip(1).map(|(.., prefix, _)| prefix.to_string()).collect(),
-    };
-    Ok(Tower { dialect, prefix, others })
-}
-
-/// A name that a CLIP's tensor has, in either dialect.
-fn clip_shaped(name: &str) -> bool {
-    let beginnings =
-        ["visual.", "text.", "vision_model.", "text_model.", "visual_projection.", "logit_"];
-    is_text(name) || beginnings.iter().any(|beginning| name.starts_with(beginning))
-}
-
-/// A prefix of exponential-moving-average weights.
-fn averaged(prefix: &str) -> bool {
-    prefix.split(['.', '_']).any(|word| matches!(word, "ema" | "averaged" | "swa"))
-}
-
-fn is_resnet(name: &str) -> bool {
-    name.starts_with("visual.layer1.") || name.starts_with("visual.attnpool.")
-}
-
-fn no_tower(names: &[&str]) -> String {
-    let expected = format!(
-        "there is no `{OPEN_CLIP_ANCHOR}` (open_clip naming) and no `{HUGGING_FACE_ANCHOR}` \
-         (Hugging Face naming)"
-    );
-    if names.iter().any(|n| n.contains("visual.trunk.")) {
-        return format!(
-            "{expected}; its image tower is a timm model (`visual.trunk.…`), only open_clip's own \
-             ViT can be measured"
-        );
-    }
-    let mut beginnings: BTreeMap<String, usize> = BTreeMap::new();
-    for name in names {
-        let two: Vec<&str> = name.split('.').take(2).collect();
-        *beginnings.entry(two.join(".")).or_default() += 1;
-    }
-    let mut beginnings: Vec<_> = beginnings.into_iter().collect();
-    beginnings.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let shown: Vec<String> = beginnings
-        .iter()
-        .take(8)
-        .map(|(name, count)| format!("`{}` ({count})", shorten(name)))
-        .collect();
-    let more = if beginnings.len() > shown.len() { ", …" } else { "" };
-    match names.len() {
-        0 => format!("{expected}; it holds no tensors at all"),
-        n => format!("{expected}; its {n} tensors begin with {}{more}", shown.join(", ")),
-    }
-}
-
-fn shorten(name: &str) -> String {
-    match name.char_indices().nth(60) {
-        Some((cut, _)) => format!("{}…", &name[..cut]),
-        None => name.to_string(),
-    }
-}
-
 /// A stored head's canonical name, of what wrappers call it.
 fn stored_head(name: &str) -> Option<&'static str> {
     match name {
@@ -424,65 +309,6 @@ pub fn is_image(name: &str) -> bool {
 #[must_use]
 pub fn is_head(name: &str) -> bool {
     name == HEAD_WEIGHT || name == HEAD_BIAS
-}
-
-enum Place {
-    Whole(String),
-    Transposed(String),
-    /// Part 0, 1 or 2 of a stack.
-    Part(String, usize),
-}
-
-fn hugging_face(name: &str) -> Place {
-    let renamed = match name {
-        "vision_model.embeddings.class_embedding" => "visual.class_embedding",
-        "vision_model.embeddings.position_embedding.weight" => "visual.positional_embedding",
-        HUGGING_FACE_ANCHOR => OPEN_CLIP_ANCHOR,
-        "text_model.embeddings.token_embedding.weight" => "token_embedding.weight",
-        "text_model.embeddings.position_embedding.weight" => "positional_embedding",
-        "visual_projection.weight" => return Place::Transposed("visual.proj".into()),
-        "text_projection.weight" => return Place::Transposed("text_projection".into()),
-        _ => match stored_head(name) {
-            Some(head) => head,
-            None => {
-                return hugging_face_tower(name).unwrap_or_else(|| Place::Whole(name.into()));
-            }
-        },
-    };
-    Place::Whole(renamed.into())
-}
-
-fn hugging_face_tower(name: &str) -> Option<Place> {
-    let norms = [
-        ("vision_model.pre_layrnorm.", "visual.ln_pre."),
-        ("vision_model.post_layernorm.", "visual.ln_post."),
-        ("text_model.final_layer_norm.", "ln_final."),
-    ];
-    for (theirs, ours) in norms {
-        if let Some(end) = name.strip_prefix(theirs) {
-            return Some(Place::Whole(format!("{ours}{end}")));
-        }
-    }
-    let (tower, rest) = match name.strip_prefix("vision_model.encoder.layers.") {
-        Some(rest) => ("visual.transformer.resblocks.", rest),
-        None => ("transformer.resblocks.", name.strip_prefix("text_model.encoder.layers.")?),
-    };
-    let (index, inner) = rest.split_once('.')?;
-    let (module, end) = inner.rsplit_once('.')?;
-    let ours = match module {
-        "layer_norm1" => "ln_1",
-        "layer_norm2" => "ln_2",
-        "self_attn.out_proj" => "attn.out_proj",
-        "mlp.fc1" => "mlp.c_fc",
-        "mlp.fc2" => "mlp.c_proj",
-        _ => {
-            let part = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
-                .iter()
-                .position(|name| *name == module)?;
-            return Some(Place::Part(format!("{tower}{index}.attn.in_proj_{end}"), part));
-        }
-    };
-    Some(Place::Whole(format!("{tower}{index}.{ours}.{end}")))
 }
 
 /// WiSE-FT and model soups delete the text transformer but keep its

@@ -6,12 +6,14 @@ use std::sync::mpsc::channel;
 use alphascope::report::{Format, render, table};
 use alphascope::sim::{SimEngine, SimScript, SimShape};
 use alphascope::sweep::drive::{EngineFactory, Sink, drive};
+use alphascope::sweep::engine::Engine;
 use alphascope::sweep::event::{DatasetInfo, Event, Header, Progress, SCHEMA};
-use alphascope::sweep::ids::{Alpha, AlphaId, DatasetId};
+use alphascope::sweep::ids::{Alpha, AlphaId, DatasetId, ProbeId, VariantId, WorkerId};
 use alphascope::sweep::journal::JournalError;
 use alphascope::sweep::plan::{Shard, rounds};
-use alphascope::sweep::spec::{Role, Variant};
-use alphascope::sweep::state::SweepState;
+use alphascope::sweep::probe::{Direction, Probe, Probed};
+use alphascope::sweep::spec::{BarrierSpec, CurvatureSpec, Role, SharpnessSpec, Variant};
+use alphascope::sweep::state::{SweepState, cells_at};
 use serde_json::Value;
 
 struct Nowhere;
@@ -63,6 +65,36 @@ const SETS: [(&str, Role, usize); 3] =
 
 fn whole() -> SweepState {
     run(&header(&SETS), SimScript::default())
+}
+
+/// As [`whole`], with every layer probed: sharpness, own paths, curvature.
+fn probed() -> SweepState {
+    let mut header = header(&SETS);
+    header.layers = alphascope::sim::layers(4);
+    let mut state = run(&header, SimScript::default());
+    let on = DatasetId(0);
+    let probes = [
+        Probe::Sharpness { spec: SharpnessSpec::default(), on },
+        Probe::Path { spec: BarrierSpec::default(), on: vec![on], direction: Direction::Path },
+        Probe::Path { spec: BarrierSpec::default(), on: vec![on], direction: Direction::Random },
+        Probe::Curvature { spec: CurvatureSpec::default(), on },
+    ];
+    let mut engine = SimEngine::new(header.clone(), SimScript::default());
+    for (id, probe) in probes.into_iter().enumerate() {
+        state.apply(&Event::Probing { probe: probe.clone() });
+        for (index, &alpha) in header.alphas.iter().enumerate() {
+            engine.set_point(alpha, &Variant::dense()).unwrap();
+            let (id, at) = (ProbeId(id), AlphaId(index));
+            for cell in cells_at(&header, &probe, id, VariantId::DENSE, at) {
+                let layer = cell.layer.map(|layer| &header.layers[layer.index()]);
+                let result = engine.probe(&probe, layer, &mut ()).unwrap().unwrap();
+                let (worker, seconds) = (WorkerId(0), 0.5);
+                state.apply(&Event::Probed(Box::new(Probed { cell, worker, seconds, result })));
+            }
+        }
+    }
+    assert_eq!(state.ignored, 0);
+    state
 }
 
 /// One cell fails; then a dataset is left out.
@@ -119,6 +151,51 @@ fn json_keeps_its_promise() {
     assert_eq!(report["failed"][0]["dataset"], "sketches-in-ink");
     assert_eq!(report["failed"][0]["alpha"], 0.5);
     assert_eq!(report["summary"]["failure_mode"], true);
+}
+
+#[test]
+fn json_tells_what_probes_found() {
+    let state = probed();
+    let report: Value = serde_json::from_str(&text(&state, Format::Json)).unwrap();
+    let rows = |key: &str| report[key].as_array().unwrap().clone();
+    // Six layers and overall, at five points.
+    assert_eq!(rows("sharpness").len(), 35);
+    for row in rows("sharpness") {
+        let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key}: {row}"));
+        assert_eq!((&row["variant"], &row["kind"]), (&"dense".into(), &"average".into()));
+        assert!(number("stderr") > 0.0 && number("loss") > 0.0 && number("rho") == 0.2);
+        let relative = number("value") / number("loss");
+        assert!((number("relative") - relative).abs() < 1e-12);
+    }
+    let overall = rows("sharpness").iter().filter(|row| row["layer"] == "overall").count();
+    assert_eq!(overall, 5);
+    let of_direction = |name: &str| -> Vec<Value> {
+        rows("barriers").into_iter().filter(|row| row["direction"] == name).collect()
+    };
+    assert_eq!((of_direction("path").len(), of_direction("random").len()), (6, 6));
+    for row in rows("barriers") {
+        assert_eq!((&row["base"], &row["dataset"]), (&"finetuned".into(), &"photos".into()));
+        assert!(row["value"].as_f64().unwrap() >= 0.0 && row["stderr"].as_f64().unwrap() >= 0.0);
+    }
+    assert_eq!(rows("layers").len(), 6);
+    let stragglers = rows("stragglers");
+    assert_eq!(stragglers[0]["layer"], "block.2", "the pretended one: {stragglers:?}");
+    assert!(stragglers[0]["by"].as_array().unwrap().contains(&"sharpness".into()));
+    assert_eq!(rows("correlation").len(), 7);
+    assert!(rows("correlation")[0]["lo"].is_number());
+    assert!(!rows("curvature").is_empty() && rows("claims").len() == 1);
+    assert_eq!(report["probes"][0]["measured"], 35);
+    assert_eq!(report["probes"][0]["asked"]["spec"]["rho"], 0.2);
+}
+
+#[test]
+fn layer_tables_look_like_this() {
+    let state = probed();
+    insta::assert_snapshot!("layers_table", table(&state));
+    insta::assert_snapshot!("layers_markdown", text(&state, Format::Md));
+    for line in table(&state).lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::ReportError;
 use super::rows::{role, rows, status};
+use super::{ReportError, layers};
 use crate::sweep::event::{Outcome, SCHEMA};
 use crate::sweep::ids::{AlphaId, VariantId};
 use crate::sweep::state::{Status, SweepState};
@@ -15,12 +15,16 @@ struct Report<'a> {
     schema: u32,
     alphas: Vec<f64>,
     accuracy: Vec<Accuracy<'a>>,
-    sharpness: [Value; 0],
-    barriers: [Value; 0],
-    stragglers: [Value; 0],
-    correlation: [Value; 0],
+    sharpness: Vec<Value>,
+    barriers: Vec<Value>,
+    stragglers: Vec<Value>,
+    correlation: Vec<Value>,
     summary: Value,
     path_barriers: Vec<Value>,
+    curvature: Vec<Value>,
+    layers: Vec<Value>,
+    claims: Vec<String>,
+    probes: Vec<Value>,
     failed: Vec<Value>,
     near_ties: u64,
     header: Value,
@@ -83,23 +87,28 @@ pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
         }))
     });
     let judged = stats::judge(state, VariantId::DENSE);
+    let of_layers = layers::layers(state);
     let report = Report {
         schema: SCHEMA,
         alphas: state.alphas().iter().map(|alpha| alpha.get()).collect(),
         accuracy: accuracy.collect(),
-        sharpness: [],
-        barriers: [],
-        stragglers: [],
-        correlation: [],
+        sharpness: layers::sharpness(state),
+        barriers: layers::barriers(state),
+        stragglers: layers::stragglers(&of_layers),
+        correlation: layers::correlation(state),
         summary: summary(state, &judged),
         path_barriers: path_barriers(state, &judged),
+        curvature: layers::curvature(state),
+        layers: of_layers,
+        claims: layers::claims(state),
+        probes: layers::asked(state),
         failed: failed.collect(),
         near_ties: rows.iter().map(|row| row.cell.near_ties).sum(),
         header: json!({
             "zeroshot": header.zeroshot, "finetuned": header.finetuned,
             "label": header.label, "architecture": header.architecture,
             "seed": header.seed, "batch": header.batch, "spec_hash": header.spec_hash,
-            "variants": header.variants, "devices": state.devices,
+            "variants": state.variants(), "devices": state.devices,
             "seconds": state.seconds, "outcome": state.outcome.map(outcome),
         }),
     };

@@ -3,6 +3,8 @@
 
 mod csv;
 mod json;
+mod layer_table;
+mod layers;
 mod rows;
 mod svg;
 mod table;

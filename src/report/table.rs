@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::layer_table::layer_tables;
 use super::rows::{alpha, signed};
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::Role;
@@ -73,7 +74,38 @@ pub fn table(state: &SweepState) -> String {
             let _ = writeln!(text, "{line}");
         }
     }
+    for mut layers in layer_tables(state) {
+        text.push('\n');
+        layers.abbreviate();
+        let widths: Vec<usize> = (0..layers.heads.len())
+            .map(|column| {
+                let of = |row: &Vec<String>| row.get(column).map_or(0, |it| it.chars().count());
+                layers.rows.iter().map(of).chain([of(&layers.heads)]).max().unwrap_or(0)
+            })
+            .collect();
+        for row in std::iter::once(&layers.heads).chain(&layers.rows) {
+            text.push_str(&columns_of(row, &widths));
+            text.push('\n');
+        }
+        text.push('\n');
+        for line in layers.notes.iter().flat_map(|note| wrapped(note, 80)) {
+            let _ = writeln!(text, "{line}");
+        }
+    }
     text
+}
+
+/// The first and the last column flush left, numbers flush right.
+fn columns_of(row: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (index, (cell, &wide)) in row.iter().zip(widths).enumerate() {
+        let _ = match index {
+            0 => write!(line, "{cell:<wide$}"),
+            last if last + 1 == row.len() => write!(line, "  {cell}"),
+            _ => write!(line, " {cell:>wide$}"),
+        };
+    }
+    line.trim_end().to_string()
 }
 
 /// The same as Markdown.
@@ -110,6 +142,19 @@ pub(super) fn markdown(state: &SweepState) -> String {
     for note in notes(state) {
         let note = note.strip_prefix("* ").map_or(note.clone(), |rest| format!("bold α: {rest}"));
         let _ = writeln!(text, "- {}", plain(&note));
+    }
+    for layers in layer_tables(state) {
+        let cells = |row: &[String]| row.iter().map(|it| format!(" {} |", plain(it))).collect();
+        let line = |row: &[String]| -> String { cells(row) };
+        let _ = writeln!(text, "\n|{}", line(&layers.heads));
+        let _ = writeln!(text, "| --- |{}", " ---: |".repeat(layers.heads.len() - 1));
+        for row in &layers.rows {
+            let _ = writeln!(text, "|{}", line(row));
+        }
+        text.push('\n');
+        for note in &layers.notes {
+            let _ = writeln!(text, "- {}", plain(note));
+        }
     }
     text
 }

@@ -13,9 +13,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::launch::Launch;
 use crate::session::Update;
 use crate::sweep::command::Command;
-use crate::sweep::event::{Event, Level, Outcome, Progress};
-use crate::sweep::ids::{RoundId, VariantId};
-use crate::sweep::state::SweepState;
+use crate::sweep::event::{Event, Level, Outcome, Progress, Task};
+use crate::sweep::ids::{AlphaId, DatasetId, ProbeCell, RoundId, VariantId};
+use crate::sweep::probe::{Direction, Probe};
+use crate::sweep::spec::{Layers, SharpnessKind};
+use crate::sweep::state::{SweepState, cells_at};
 use crate::{app, sweep};
 
 /// How often signals are looked at while nothing happens.
@@ -187,11 +189,20 @@ impl Show {
                 let word = if *level == Level::Error { "error" } else { "note" };
                 self.say(&format!("{word}: {text}"));
             }
+            Event::Probing { probe } => {
+                self.say(&format!("also measured: {}", what(probe, state)));
+            }
+            Event::Probed(probed) => self.probed(probed.cell, state),
+            Event::ProbeFailed { cell, message } => {
+                self.say(&format!("error: {}: {message}", place(*cell, state)));
+            }
+            Event::VariantAdded { variant } => {
+                self.say(&format!("variant added: {}", variant.name));
+            }
             Event::CellFailed { cell, message, .. } => {
                 let name = state.datasets().get(cell.dataset.index()).map_or("?", |d| &d.name);
-                let alpha = state.alphas().get(cell.alpha.index());
-                let alpha = alpha.map_or_else(String::new, ToString::to_string);
-                self.say(&format!("error: {name} at α = {alpha}: {message}"));
+                let (at, variant) = (at(cell.alpha, state), variant(cell.variant, state));
+                self.say(&format!("error: {name}{at}{variant}: {message}"));
             }
             _ => {}
         }
@@ -206,17 +217,34 @@ impl Show {
         self.say(&format!("round {rounds}, {percent} % of the work: {verdict}: {reason}"));
     }
 
+    /// A line each time a probe is through with a point.
+    fn probed(&self, cell: ProbeCell, state: &SweepState) {
+        let (Some(header), Some(it)) = (state.header(), state.probe(cell.probe)) else { return };
+        let mut cells = cells_at(header, &it.probe, cell.probe, cell.variant, cell.alpha);
+        if cells.all(|cell| it.answer(cell).is_some()) {
+            let (done, total) = state.work();
+            let percent = 100 * done / total.max(1);
+            let whole = ProbeCell { layer: None, ..cell };
+            self.say(&format!("{}, {percent} % of the work", place(whole, state)));
+        }
+    }
+
     fn progress(&self, progress: &Progress, state: &SweepState) {
         self.bar.set_length(progress.images_total);
         self.bar.set_position(progress.images_done);
-        let name = state.datasets().get(progress.cell.dataset.index()).map_or("", |d| &d.name);
-        let alpha = state.alphas().get(progress.alpha.index());
-        let alpha = alpha.map_or_else(String::new, |alpha| format!("α {alpha} "));
+        let now = match progress.task {
+            Task::Accuracy { cell, .. } => {
+                let name = state.datasets().get(cell.dataset.index()).map_or("", |d| &d.name);
+                let variant = variant(cell.variant, state);
+                format!("{name}{}{variant}", at(cell.alpha, state))
+            }
+            Task::Probe { cell, .. } => place(cell, state),
+        };
         let rate = progress.rate.map_or_else(String::new, |rate| {
             let left = progress.images_total.saturating_sub(progress.images_done) as f64;
             format!(" · {rate:.0} img/s · {} left", time(left / rate.max(1e-9)))
         });
-        self.bar.set_message(format!("{alpha}{name}{rate}"));
+        self.bar.set_message(format!("{now}{rate}"));
     }
 
     fn finish(&self, state: &SweepState, outcome: Outcome, dir: &Path) -> anyhow::Result<()> {
@@ -239,6 +267,62 @@ impl Show {
     }
 }
 
+/// What a probe asks, for people.
+fn what(probe: &Probe, state: &SweepState) -> String {
+    let on = |id: DatasetId| state.datasets().get(id.index()).map_or("?", |it| &it.name);
+    let layers = match probe.layers() {
+        Layers::None => "all layers at once",
+        Layers::Block => "each block",
+        Layers::Module => "each module",
+        Layers::Tensor => "each tensor",
+    };
+    match probe {
+        Probe::Sharpness { spec, on: id } => {
+            let kind = match spec.kind {
+                SharpnessKind::Average => "average-case",
+                SharpnessKind::Worst => "worst-case",
+            };
+            format!("{kind} sharpness (ρ {}) of {layers} on {}", spec.rho, on(*id))
+        }
+        Probe::Path { on: ids, direction, .. } => {
+            let names: Vec<&str> = ids.iter().map(|id| on(*id)).collect();
+            let way = match direction {
+                Direction::Path => "the path",
+                Direction::Random => "a random path",
+            };
+            format!("{way} of {layers} alone on {}", names.join(", "))
+        }
+        Probe::Curvature { on: id, .. } => format!("curvature of {layers} on {}", on(*id)),
+    }
+}
+
+/// Where a probe's cell is, for people: `sharpness of block.3 at α 0.5`.
+fn place(cell: ProbeCell, state: &SweepState) -> String {
+    let kind = match state.probe(cell.probe).map(|it| &it.probe) {
+        Some(Probe::Sharpness { .. }) => "sharpness",
+        Some(Probe::Path { direction: Direction::Path, .. }) => "layer-wise path",
+        Some(Probe::Path { direction: Direction::Random, .. }) => "random path",
+        Some(Probe::Curvature { .. }) => "curvature",
+        None => "probe",
+    };
+    let layers = state.header().map_or(&[][..], |header| &header.layers);
+    let layer = cell.layer.and_then(|id| layers.get(id.index()));
+    let of = layer.map_or_else(String::new, |layer| format!(" of {}", layer.name));
+    format!("{kind}{of}{}{}", at(cell.alpha, state), variant(cell.variant, state))
+}
+
+/// ` at α 0.5`.
+fn at(alpha: AlphaId, state: &SweepState) -> String {
+    let alpha = state.alphas().get(alpha.index());
+    alpha.map_or_else(String::new, |alpha| format!(" at α {alpha}"))
+}
+
+/// `, trim`; nothing for the dense one.
+fn variant(id: VariantId, state: &SweepState) -> String {
+    let variant = state.variants().get(id.index()).filter(|it| !it.is_dense());
+    variant.map_or_else(String::new, |it| format!(", {}", it.name))
+}
+
 /// Rounds that every cell of the run has finished (or whose dataset has fewer,
 /// is skipped, or failed).
 fn whole_rounds(state: &SweepState) -> usize {
@@ -247,10 +331,7 @@ fn whole_rounds(state: &SweepState) -> usize {
         state.cell_ids().all(|id| {
             let rounds = state.datasets().get(id.dataset.index()).map_or(0, |d| d.rounds.len());
             let failed = state.cell(id).is_some_and(|cell| cell.failed.is_some());
-            round >= rounds
-                || state.has(id, RoundId(round))
-                || state.is_skipped(id.dataset)
-                || failed
+            round >= rounds || state.has(id, RoundId(round)) || state.is_left_out(id) || failed
         })
     };
     (0..most).take_while(|&round| measured(round)).count()

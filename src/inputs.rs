@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::checkpoint::layers::{Distance, distance, layers};
+use crate::checkpoint::layers::{Distance, Layer, distance, layers};
 use crate::checkpoint::{CheckpointError, End, Granularity, Overrides, Pair};
 use crate::dataset::{
     DEFAULT_TEMPLATE, Dataset, DatasetError, PixelCache, Preprocess, read_classes,
@@ -159,7 +159,7 @@ impl Inputs {
     /// # Errors
     /// [`InputsError`]: the first thing that is wrong, in the order checkpoints,
     /// variants, datasets, stored head.
-    pub fn open(spec: Spec) -> Result<Self, InputsError> {
+    pub fn open(mut spec: Spec) -> Result<Self, InputsError> {
         let overrides = Overrides {
             architecture: spec.checkpoints.architecture.clone(),
             activation: spec.checkpoints.activation,
@@ -191,6 +191,8 @@ impl Inputs {
                 Ok(LoadedDataset { dataset, order, head_rows })
             })
             .collect::<Result<Vec<_>, InputsError>>()?;
+        let sizes: Vec<usize> = datasets.iter().map(|it| it.order.len()).collect();
+        notices.extend(spec.settle(&sizes));
         let preprocess = Preprocess::clip(pair.architecture.image.size);
         let cache = Arc::new(PixelCache::new(preprocess, pixel_budget(&pair, &datasets)));
         let head = named.map(|named| named.classes);
@@ -270,29 +272,32 @@ impl Inputs {
     }
 }
 
-/// Every layer in play, at every granularity, with how far it moves. Each tensor
-/// is read once.
-fn layer_table(pair: &Pair) -> Vec<LayerInfo> {
+/// Every layer in play, at every granularity, in the order of the forward pass.
+fn grouped(pair: &Pair) -> impl Iterator<Item = (Layers, Layer)> {
     let head = pair.head.map(|head| (head.classes, head.bias));
     let dims = pair.architecture.dims();
     let with_text = pair.text_moves() && pair.head.is_none();
-    let grouped = |granularity| layers(&dims, granularity, head, with_text);
-    let single: BTreeMap<String, Option<Distance>> = grouped(Granularity::Tensor)
-        .into_iter()
-        .map(|layer| {
-            let from = |name: &str| pair.end(End::ZeroShot, name);
-            let to = |name: &str| pair.end(End::FineTuned, name);
-            (layer.name, distance(&layer.tensors, from, to))
-        })
-        .collect();
     let granularities = [
         (Layers::Block, Granularity::Block),
         (Layers::Module, Granularity::Module),
         (Layers::Tensor, Granularity::Tensor),
     ];
-    granularities
-        .into_iter()
-        .flat_map(|(units, granularity)| grouped(granularity).into_iter().map(move |l| (units, l)))
+    granularities.into_iter().flat_map(move |(units, granularity)| {
+        layers(&dims, granularity, head, with_text).into_iter().map(move |layer| (units, layer))
+    })
+}
+
+/// Every layer with how far it moves. Each tensor is read once.
+fn layer_table(pair: &Pair) -> Vec<LayerInfo> {
+    let single: BTreeMap<String, Option<Distance>> = grouped(pair)
+        .filter(|(units, _)| *units == Layers::Tensor)
+        .map(|(_, layer)| {
+            let from = |name: &str| pair.end(End::ZeroShot, name);
+            let to = |name: &str| pair.end(End::FineTuned, name);
+            (layer.name, distance(&layer.tensors, from, to))
+        })
+        .collect();
+    grouped(pair)
         .map(|(units, layer)| {
             let known = layer.tensors.iter().filter_map(|name| *single.get(name)?);
             LayerInfo {

@@ -128,7 +128,9 @@ impl Launch {
         };
         let journal = open(&dir, shard, resume, &resolved)?;
         let notices = inputs.notices.clone();
-        Ok(Self { setup: session::Setup { dir, journal, header, shard, engines, notices } })
+        let probes = resolved.probes();
+        let setup = session::Setup { dir, journal, header, probes, shard, engines, notices };
+        Ok(Self { setup })
     }
 
     /// The run folder.

@@ -10,6 +10,7 @@ use crate::sweep::drive::{EngineFactory, Sink, drive};
 use crate::sweep::event::{Event, Header, Level, Outcome, Progress};
 use crate::sweep::journal::{self, Journal, JournalError};
 use crate::sweep::plan::Shard;
+use crate::sweep::probe::Probe;
 use crate::sweep::state::SweepState;
 
 /// Called after each update is sent, so that a watcher need not poll.
@@ -69,6 +70,8 @@ pub struct Setup {
     pub journal: Journal,
     /// What is measured.
     pub header: Header,
+    /// What the spec measures beside accuracy.
+    pub probes: Vec<Probe>,
     /// Which part of it.
     pub shard: Shard,
     /// One per worker.
@@ -83,18 +86,29 @@ pub struct Setup {
 /// # Errors
 /// When the journal cannot be read or written.
 pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> {
-    let Setup { dir, mut journal, header, shard, engines, notices } = setup;
-    if journal.is_empty() {
+    let Setup { dir, mut journal, header, probes, shard, engines, notices } = setup;
+    let first = journal.is_empty();
+    if first {
         journal.append(&Event::Header(header.clone()))?;
-        for text in notices {
-            journal.append(&Event::Notice { level: Level::Warning, text })?;
-        }
     }
     let mut reader = journal::Reader::open(&dir)?;
     let mut known = reader.poll()?;
     let mut state = SweepState::replay(&known);
     if let Some(text) = journal::damage(reader.damaged) {
         known.push(Event::Notice { level: Level::Warning, text });
+    }
+    // Right after the header; again if a session ended before it wrote them.
+    // Each shard's journal stands by itself: readers may see it first.
+    let own = SweepState::replay(&journal.events()?);
+    let unknown = probes.into_iter().filter(|it| own.probes().iter().all(|p| p.probe != *it));
+    let mut news: Vec<Event> = unknown.map(|probe| Event::Probing { probe }).collect();
+    if first {
+        news.extend(notices.into_iter().map(|text| Event::Notice { level: Level::Warning, text }));
+    }
+    for event in news {
+        journal.append(&event)?;
+        state.apply(&event);
+        known.push(event);
     }
     let (updates, receiver) = channel();
     for event in known {

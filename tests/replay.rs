@@ -2,103 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
-use std::path::Path;
-use std::sync::mpsc::{Sender, channel};
+mod sweep_rig;
+
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
 
 use alphascope::sim::{SimEngine, SimScript};
 use alphascope::sweep::command::Command;
-use alphascope::sweep::drive::{DriveError, EngineFactory, Sink, drive};
+use alphascope::sweep::drive::{DriveError, EngineFactory, drive};
 use alphascope::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
-use alphascope::sweep::event::{
-    DatasetInfo, Event, Header, LayerInfo, Measured, Outcome, Progress, SCHEMA,
-};
+use alphascope::sweep::event::{Event, Header, LayerInfo, Measured, Outcome};
 use alphascope::sweep::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, VariantId, WorkerId};
-use alphascope::sweep::journal::{self, Journal, JournalError};
-use alphascope::sweep::plan::{Shard, rounds};
+use alphascope::sweep::journal::{self, Journal};
+use alphascope::sweep::plan::Shard;
 use alphascope::sweep::probe::{Probe, ProbeResult};
-use alphascope::sweep::spec::{Role, Variant};
+use alphascope::sweep::spec::Variant;
 use alphascope::sweep::state::{Status, SweepState};
 use proptest::prelude::*;
-
-fn header(sizes: &[usize], points: usize, batch: usize) -> Header {
-    let info = |(index, &images): (usize, &usize)| DatasetInfo {
-        name: format!("set{index}"),
-        role: if index == 0 { Role::Id } else { Role::Ood },
-        images,
-        classes: 10,
-        rounds: rounds(images, batch),
-    };
-    Header {
-        schema: SCHEMA,
-        spec_hash: "test".into(),
-        zeroshot: "zs".into(),
-        finetuned: "ft".into(),
-        label: None,
-        architecture: "none".into(),
-        alphas: (0..points)
-            .map(|i| Alpha::new(i as f64 / (points - 1).max(1) as f64).unwrap())
-            .collect(),
-        datasets: sizes.iter().enumerate().map(info).collect(),
-        variants: vec![Variant::dense()],
-        layers: vec![],
-        seed: 7,
-        batch,
-    }
-}
-
-/// Journals, and asks `react` after each event.
-struct Kept<F> {
-    journal: Journal,
-    events: Vec<Event>,
-    react: F,
-}
-
-impl<F: FnMut(&Event) + Send> Sink for Kept<F> {
-    fn event(&mut self, event: Event) -> Result<(), JournalError> {
-        self.journal.append(&event)?;
-        (self.react)(&event);
-        self.events.push(event);
-        Ok(())
-    }
-
-    fn progress(&mut self, progress: Progress) {
-        assert!(progress.images_done <= progress.images_total);
-    }
-}
-
-fn factories(header: &Header, scripts: Vec<SimScript>) -> Vec<EngineFactory> {
-    let make = |script: SimScript| -> EngineFactory {
-        let header = header.clone();
-        Box::new(move || Ok(Box::new(SimEngine::new(header, script))))
-    };
-    scripts.into_iter().map(make).collect()
-}
-
-/// One session in `dir`: replays what is there, measures what is owed.
-fn session(
-    dir: &Path,
-    header: &Header,
-    shard: Shard,
-    scripts: Vec<SimScript>,
-    mut react: impl FnMut(&Event, &Sender<Command>) + Send,
-) -> (Result<Outcome, DriveError>, SweepState) {
-    let mut journal = Journal::open(dir, shard).unwrap();
-    let first = journal.is_empty();
-    if first {
-        journal.append(&Event::Header(header.clone())).unwrap();
-    }
-    let mut state = SweepState::replay(&journal::read(dir).unwrap());
-    let before = state.clone();
-    let (commands, receiver) = channel();
-    let mut sink =
-        Kept { journal, events: Vec::new(), react: |event: &Event| react(event, &commands) };
-    let outcome = drive(header, shard, &mut state, factories(header, scripts), receiver, &mut sink);
-    let mut live = before;
-    sink.events.iter().for_each(|event| live.apply(event));
-    assert_eq!(live, state, "the sink saw what the state followed");
-    (outcome, state)
-}
+use sweep_rig::{Kept, header, session};
 
 /// Done, correct, correct in five, bits of the loss, near ties.
 type CellResult = (usize, usize, Option<usize>, u64, u64, Option<Status>);

@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Alpha, AlphaId, CellId, DatasetId, ProbeId, RoundId, VariantId, WorkerId};
+use super::ids::{
+    Alpha, AlphaId, CellId, DatasetId, ProbeCell, ProbeId, RoundId, VariantId, WorkerId,
+};
 use super::probe::{Probe, Probed};
 use super::spec::{Layers, Role, Variant};
 
@@ -56,7 +58,7 @@ pub enum Event {
     /// One layer at one point could not be probed; the rest goes on.
     ProbeFailed {
         /// Which.
-        cell: super::ids::ProbeCell,
+        cell: ProbeCell,
         /// Operation, thing, expected, got, what to do.
         message: String,
     },
@@ -236,20 +238,56 @@ pub enum Outcome {
 pub struct Progress {
     /// Who.
     pub worker: WorkerId,
-    /// The cell in hand, and its round.
-    pub cell: CellId,
-    /// See [`Progress::cell`].
-    pub round: RoundId,
-    /// Images of the cell's round done so far.
-    pub done: usize,
-    /// Forward passes done since `Started`, in images (all workers).
+    /// What it has in hand.
+    pub task: Task,
+    /// Forward passes done since `Started`, in images (all workers). Of probes
+    /// it is an estimate ([`super::plan::cost`]).
     pub images_done: u64,
-    /// Forward passes owed in all, in images.
+    /// Forward passes owed in all since `Started`, in images.
     pub images_total: u64,
     /// Images a second over the last seconds, all workers; `None` at first.
     pub rate: Option<f64>,
-    /// Which point the cell is at (for people; the grid says it too).
-    pub alpha: AlphaId,
+}
+
+/// What a worker has in hand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Task {
+    /// A cell in one of its rounds.
+    Accuracy {
+        /// Which cell.
+        cell: CellId,
+        /// Which round.
+        round: RoundId,
+        /// Images of the round done so far.
+        done: usize,
+    },
+    /// A layer of a probe at a point.
+    Probe {
+        /// Which.
+        cell: ProbeCell,
+        /// Part of it that is done, 0 to 1.
+        done: f64,
+    },
+}
+
+impl Task {
+    /// The point it is at.
+    #[must_use]
+    pub fn alpha(&self) -> AlphaId {
+        match self {
+            Self::Accuracy { cell, .. } => cell.alpha,
+            Self::Probe { cell, .. } => cell.alpha,
+        }
+    }
+
+    /// The variant it measures.
+    #[must_use]
+    pub fn variant(&self) -> VariantId {
+        match self {
+            Self::Accuracy { cell, .. } => cell.variant,
+            Self::Probe { cell, .. } => cell.variant,
+        }
+    }
 }
 
 /// A string of bits, written as base64 (bit i = byte i/8, least significant

@@ -140,6 +140,16 @@ impl Journal {
         self.length == 0
     }
 
+    /// The events in this journal alone: of one shard, where there are several.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn events(&self) -> Result<Vec<Event>, JournalError> {
+        let bytes = std::fs::read(&self.path).map_err(io("read", &self.path))?;
+        let lines = bytes.split(|&byte| byte == b'\n');
+        Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    }
+
     /// Writes one line; it is with the system when this returns. A line that
     /// could be written only in part is taken back.
     ///

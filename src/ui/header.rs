@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use crate::app::board::Verdict;
 use crate::app::format;
 use crate::app::{Mode, Model};
-use crate::sweep::event::Outcome;
+use crate::sweep::event::{Outcome, Task};
 
 use super::paint;
 use super::theme::{Ink, Theme};
@@ -137,9 +137,18 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
         number(format!("{} / {}", format::count(done), format::count(total))),
         unit(" forward passes"),
     ]);
-    if let Some(cell) = latest.filter(|_| !model.run.paused).map(|it| it.cell) {
-        let name = model.board.curves.get(cell.dataset.index()).map(|curve| curve.name.as_str());
-        let alpha = model.board.alphas.get(cell.alpha.index()).copied();
+    if let Some(task) = latest.filter(|_| !model.run.paused).map(|it| it.task) {
+        let name = match task {
+            Task::Accuracy { cell, .. } => {
+                model.board.curves.get(cell.dataset.index()).map(|curve| curve.name.as_str())
+            }
+            Task::Probe { cell, .. } => {
+                let layers = model.run.header().map_or(&[][..], |header| &header.layers);
+                let layer = cell.layer.and_then(|id| layers.get(id.index()));
+                Some(layer.map_or("all layers", |layer| layer.name.as_str()))
+            }
+        };
+        let alpha = model.board.alphas.get(task.alpha().index()).copied();
         if let Some((name, alpha)) = name.zip(alpha) {
             let text = format!("{name} at α {}", format::alpha(alpha));
             parts.push(vec![unit("now "), number(paint::cut(theme, &text, 32))]);

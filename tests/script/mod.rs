@@ -5,7 +5,7 @@
 
 use alphascope::app::{Look, Message, Mode, Model, Screen, update};
 use alphascope::sweep::event::{
-    Bits, DatasetInfo, Event, Header, Level, Measured, Outcome, Progress, SCHEMA,
+    Bits, DatasetInfo, Event, Header, Level, Measured, Outcome, Progress, SCHEMA, Task,
 };
 use alphascope::sweep::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, VariantId, WorkerId};
 use alphascope::sweep::spec::{Role, Variant};
@@ -237,13 +237,10 @@ impl Script {
     pub fn progress(&self) -> Progress {
         Progress {
             worker: WorkerId(0),
-            cell: Self::cell(3, 7),
-            round: RoundId(2),
-            done: 64,
+            task: Task::Accuracy { cell: Self::cell(3, 7), round: RoundId(2), done: 64 },
             images_done: 9_000,
             images_total: 31_000,
             rate: Some(412.3),
-            alpha: AlphaId(7),
         }
     }
 }

@@ -3,7 +3,9 @@
 
 mod probes;
 
-pub use probes::{Answer, ProbeState, cells_at, layers_of};
+pub use probes::{Answer, ProbeState, cells_at, is_whole, layers_of};
+
+use std::collections::BTreeMap;
 
 use probes::Probes;
 
@@ -11,7 +13,7 @@ use super::event::{Bits, DatasetInfo, Event, Header, LayerInfo, Level, Measured,
 use super::ids::{
     Alpha, AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, RoundId, VariantId,
 };
-use super::plan::positions;
+use super::plan::{alphas_of, cost, positions, variants_of};
 use super::probe::ProbeResult;
 use super::spec::{Role, Variant};
 
@@ -270,7 +272,8 @@ impl SweepState {
         self.is_skipped(cell.dataset) || self.is_dropped(cell.variant)
     }
 
-    /// Forward passes counted and owed, in images, without what was skipped.
+    /// Forward passes counted and owed, in images, without what was left out.
+    /// Of probes it is an estimate ([`super::plan::cost`]).
     #[must_use]
     pub fn work(&self) -> (u64, u64) {
         let mut work = (0, 0);
@@ -279,10 +282,36 @@ impl SweepState {
             let owed = if self.is_left_out(id) { cell.done } else { cell.total };
             work = (work.0 + cell.done as u64, work.1 + owed as u64);
         }
+        let probes = self.probes_work();
+        (work.0 + probes.0, work.1 + probes.1)
+    }
+
+    /// As [`Self::work`], of probes alone.
+    #[must_use]
+    pub fn probes_work(&self) -> (u64, u64) {
+        let Some(header) = &self.header else { return (0, 0) };
+        let mut work = (0, 0);
+        for (index, state) in self.probes().iter().enumerate() {
+            let (id, probe) = (ProbeId(index), &state.probe);
+            let mut costs = BTreeMap::new();
+            for variant in variants_of(header, probe) {
+                let left_out = state.cancelled || self.is_dropped(variant);
+                for alpha in alphas_of(header, probe) {
+                    for cell in cells_at(header, probe, id, variant, alpha) {
+                        let cost = *costs
+                            .entry(cell.layer)
+                            .or_insert_with(|| cost(header, probe, cell.layer));
+                        let known = state.result(cell).is_some();
+                        work.0 += if known { cost } else { 0 };
+                        work.1 += if known || !left_out { cost } else { 0 };
+                    }
+                }
+            }
+        }
         work
     }
 
-    /// True when every cell is complete or its dataset skipped.
+    /// True when every cell of accuracy is complete or left out.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.header.is_some()
@@ -313,8 +342,11 @@ impl SweepState {
                 _ => self.ignored += 1,
             },
             Event::Probing { probe } => {
-                let news = self.header.is_some() && self.probes.ask(probe);
-                self.ignored += usize::from(!news);
+                // Every shard's journal names the spec's probes.
+                match self.header {
+                    Some(_) => self.probes.ask(probe),
+                    None => self.ignored += 1,
+                }
             }
             Event::ProbeCancelled { probe } => {
                 let known = self.probes.cancel(*probe);

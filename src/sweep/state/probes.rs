@@ -74,15 +74,11 @@ impl Probes {
         &self.list
     }
 
-    /// A probe joins, or is taken back when it was asked for before. False when
-    /// nothing changes.
-    pub(super) fn ask(&mut self, probe: &Probe) -> bool {
+    /// A probe joins, or is taken back when it was asked for before.
+    pub(super) fn ask(&mut self, probe: &Probe) {
         match self.list.iter_mut().find(|known| known.probe == *probe) {
-            Some(known) => std::mem::take(&mut known.cancelled),
-            None => {
-                self.list.push(ProbeState::new(probe.clone()));
-                true
-            }
+            Some(known) => known.cancelled = false,
+            None => self.list.push(ProbeState::new(probe.clone())),
         }
     }
 
@@ -94,10 +90,13 @@ impl Probes {
 
     /// Keeps an answer; a result stands over a failure, and over what comes
     /// later. False when it fits no probe, or is not news.
-    pub(super) fn answer(&mut self, header: &Header, cell: ProbeCell, answer: Answer) -> bool {
+    pub(super) fn answer(&mut self, header: &Header, cell: ProbeCell, mut answer: Answer) -> bool {
         let Some(known) = self.list.get_mut(cell.probe.index()) else { return false };
-        let of_kind = match &answer {
-            Answer::Known(probed) => fits(&known.probe, &probed.result),
+        let of_kind = match &mut answer {
+            Answer::Known(probed) => {
+                trim(&mut probed.result);
+                is_whole(&known.probe, &probed.result)
+            }
             Answer::Failed(_) => true,
         };
         if !of_kind || !has_layer(header, &known.probe, cell.layer) {
@@ -107,6 +106,14 @@ impl Probes {
             Some(Answer::Known(_)) => false,
             _ => known.cells.insert(cell, answer).is_none_or(|_| true),
         }
+    }
+}
+
+/// A journal's bits come in whole bytes: as many are kept as there are images.
+fn trim(result: &mut ProbeResult) {
+    let ProbeResult::Path { on } = result else { return };
+    for it in on {
+        it.hits = std::mem::take(&mut it.hits).with_len(it.images).unwrap_or_default();
     }
 }
 
@@ -120,8 +127,10 @@ fn has_layer(header: &Header, probe: &Probe, layer: Option<LayerId>) -> bool {
     }
 }
 
-/// True when a result is of the probe's kind and whole.
-fn fits(probe: &Probe, result: &ProbeResult) -> bool {
+/// True when a result is of the probe's kind, whole, and finite: only such are
+/// kept.
+#[must_use]
+pub fn is_whole(probe: &Probe, result: &ProbeResult) -> bool {
     match (probe, result) {
         (Probe::Sharpness { .. }, ProbeResult::Sharpness(it)) => {
             let finite = it.rises.iter().flatten().chain(&it.losses).all(|x| x.is_finite());
@@ -129,9 +138,11 @@ fn fits(probe: &Probe, result: &ProbeResult) -> bool {
         }
         (Probe::Path { on, .. }, ProbeResult::Path { on: results }) => {
             let of_set = std::iter::zip(on, results).all(|(&dataset, it)| {
-                let hits = it.hits.clone().with_len(it.images);
-                let correct = hits.map(|hits| hits.iter().filter(|&hit| hit).count());
-                it.dataset == dataset && correct == Some(it.correct) && it.loss_sum.is_finite()
+                let correct = it.hits.iter().filter(|&hit| hit).count();
+                it.dataset == dataset
+                    && it.hits.len() == it.images
+                    && correct == it.correct
+                    && it.loss_sum.is_finite()
             });
             on.len() == results.len() && of_set
         }

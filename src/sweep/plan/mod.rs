@@ -1,14 +1,21 @@
-//! A sweep in the order it is measured: rounds of cells.
+//! A sweep in the order it is measured: rounds of cells, and probes between
+//! them.
 //!
 //! Anytime: images are visited in one seeded order per dataset, in rounds, and
 //! each round evaluates every α before the next begins. So the whole curve is
-//! there after the first round, and its intervals shrink together.
+//! there after the first round, and its intervals shrink together. What probes
+//! look at comes after the first round, α by α in the same order.
+
+mod cost;
+mod units;
 
 use std::ops::Range;
 
 use super::event::Header;
-use super::ids::{AlphaId, CellId, DatasetId, RoundId, VariantId};
-use super::state::SweepState;
+use super::ids::{AlphaId, CellId, DatasetId, RoundId};
+
+pub use cost::cost;
+pub use units::{Group, Unit, alphas_of, owed, variants_of};
 
 /// Images of one dataset in one round, at most: the pixels of a round stay in
 /// memory while every α looks at them.
@@ -66,17 +73,6 @@ pub fn alpha_order(points: usize) -> Vec<AlphaId> {
     order
 }
 
-/// One cell in one round: what a worker measures at a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unit {
-    /// Which cell.
-    pub cell: CellId,
-    /// Which round of its dataset.
-    pub round: RoundId,
-    /// Positions in the dataset's seeded order.
-    pub positions: Range<usize>,
-}
-
 /// Part `index` (from 1) of `of`: the cells one process measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
@@ -111,6 +107,16 @@ impl Shard {
             + cell.dataset.index();
         number % self.of == self.index - 1
     }
+
+    /// What an engine keeps of one point is of use to all layers: they are not
+    /// parted.
+    fn has_group(self, header: &Header, group: Group) -> bool {
+        let per_probe = header.variants.len() * header.alphas.len();
+        let number = group.probe.index() * per_probe
+            + group.variant.index() * header.alphas.len()
+            + group.alpha.index();
+        number % self.of == self.index - 1
+    }
 }
 
 impl std::str::FromStr for Shard {
@@ -130,28 +136,6 @@ pub fn positions(header: &Header, dataset: DatasetId, round: RoundId) -> Option<
     let end = *rounds.get(round.index())?;
     let start = round.index().checked_sub(1).map_or(Some(0), |before| rounds.get(before).copied());
     Some(start?..end)
-}
-
-/// Everything `shard` still owes after `state`, in the order it is measured.
-#[must_use]
-pub fn owed(header: &Header, shard: Shard, state: &SweepState) -> Vec<Unit> {
-    let alphas = alpha_order(header.alphas.len());
-    let most = header.datasets.iter().map(|d| d.rounds.len()).max().unwrap_or(0);
-    let mut units = Vec::new();
-    for round in (0..most).map(RoundId) {
-        for variant in (0..header.variants.len()).map(VariantId) {
-            for &alpha in &alphas {
-                for dataset in (0..header.datasets.len()).map(DatasetId) {
-                    let cell = CellId { variant, dataset, alpha };
-                    let Some(positions) = positions(header, dataset, round) else { continue };
-                    if shard.has(header, cell) && !state.has(cell, round) {
-                        units.push(Unit { cell, round, positions });
-                    }
-                }
-            }
-        }
-    }
-    units
 }
 
 #[cfg(test)]

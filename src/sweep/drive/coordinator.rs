@@ -1,0 +1,406 @@
+//! The one that turns what workers found, and what people ask, into events.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::meter::Meter;
+use super::queue::{Control, Queue};
+use super::{DriveError, Sink, Told};
+use crate::sweep::command::Command;
+use crate::sweep::event::{Event, Header, Level, Outcome, Progress, Task};
+use crate::sweep::ids::{DatasetId, ProbeId, VariantId, WorkerId};
+use crate::sweep::journal::JournalError;
+use crate::sweep::plan::{Shard, Unit, owed};
+use crate::sweep::probe::Probe;
+use crate::sweep::spec::Variant;
+use crate::sweep::state::SweepState;
+
+/// How often commands are looked at while workers have nothing to tell.
+const LOOK: Duration = Duration::from_millis(20);
+
+pub(super) struct Coordinator<'a> {
+    header: &'a Header,
+    shard: Shard,
+    queue: &'a Queue,
+    state: &'a mut SweepState,
+    sink: &'a mut dyn Sink,
+    devices: Vec<Option<String>>,
+    /// Workers that have not ended.
+    live: usize,
+    lost: Vec<String>,
+    began: Instant,
+    started: bool,
+    /// Asked before the engines were ready.
+    early: Vec<Command>,
+    pause_asked: bool,
+    stop_asked: bool,
+    /// Asked to be left out, and still in hand.
+    leaving: Vec<Leaving>,
+    /// All is done: workers were sent home.
+    over: bool,
+    failed: bool,
+    meter: Meter,
+    broken: Option<JournalError>,
+}
+
+/// What comes into force once no worker measures it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    Dataset(DatasetId),
+    Variant(VariantId),
+    Probe(ProbeId),
+}
+
+impl Leaving {
+    fn is_of(self, unit: &Unit) -> bool {
+        match (self, unit) {
+            (Self::Variant(id), unit) => unit.variant() == id,
+            (Self::Dataset(id), Unit::Accuracy { cell, .. }) => cell.dataset == id,
+            (Self::Probe(id), Unit::Probe { cell, .. }) => cell.probe == id,
+            _ => false,
+        }
+    }
+
+    fn event(self) -> Event {
+        match self {
+            Self::Dataset(dataset) => Event::Skipped { dataset },
+            Self::Variant(variant) => Event::VariantDropped { variant },
+            Self::Probe(probe) => Event::ProbeCancelled { probe },
+        }
+    }
+}
+
+impl<'a> Coordinator<'a> {
+    pub(super) fn new(
+        header: &'a Header,
+        shard: Shard,
+        queue: &'a Queue,
+        state: &'a mut SweepState,
+        sink: &'a mut dyn Sink,
+    ) -> Self {
+        let workers = queue.lock().current.len();
+        Self {
+            header,
+            shard,
+            queue,
+            state,
+            sink,
+            devices: vec![None; workers],
+            live: workers,
+            lost: Vec::new(),
+            began: Instant::now(),
+            started: false,
+            early: Vec::new(),
+            pause_asked: false,
+            stop_asked: false,
+            leaving: Vec::new(),
+            over: false,
+            failed: false,
+            meter: Meter::new(workers),
+            broken: None,
+        }
+    }
+
+    pub(super) fn run(
+        mut self,
+        told: &Receiver<Told>,
+        commands: &Receiver<Command>,
+    ) -> Result<Outcome, DriveError> {
+        while self.live > 0 {
+            match told.recv_timeout(LOOK) {
+                Ok(told) => self.hear(told),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            // Before it is said that all is done: something may be asked still.
+            commands.try_iter().for_each(|command| self.obey(command));
+            self.settle();
+        }
+        if !self.started && !self.stop_asked {
+            return Err(self.broken.map_or(DriveError::NoEngine(self.lost), Into::into));
+        }
+        let left = self.queue.lock().work_left() > 0;
+        let outcome = match (self.broken.is_some() || left, self.failed) {
+            (true, _) => Outcome::Stopped,
+            (false, true) => Outcome::Partial,
+            (false, false) => Outcome::Complete,
+        };
+        self.emit(Event::Finished { outcome, seconds: self.began.elapsed().as_secs_f64() });
+        self.broken.map_or(Ok(outcome), |error| Err(error.into()))
+    }
+
+    /// Keeps an event, and follows it. After the first that cannot be kept the
+    /// sweep ends: nothing is shown that is not kept.
+    fn emit(&mut self, event: Event) {
+        if self.broken.is_some() {
+            return;
+        }
+        self.state.apply(&event);
+        if let Err(error) = self.sink.event(event) {
+            self.broken = Some(error);
+            self.queue.set(Control::Stop);
+        }
+    }
+
+    fn say(&mut self, level: Level, text: impl Into<String>) {
+        self.emit(Event::Notice { level, text: text.into() });
+    }
+
+    fn hear(&mut self, told: Told) {
+        match told {
+            Told::Ready(worker, device) => self.devices[worker.index()] = Some(device),
+            Told::Waiting => {}
+            Told::Step(worker, unit, done) => self.step(worker, &unit, done),
+            Told::Done(worker, unit, event) => {
+                self.heard(worker, unit.cost());
+                self.emit(*event);
+            }
+            Told::Abandoned(worker) => self.heard(worker, 0),
+            Told::Failed(worker, unit, message) => {
+                self.heard(worker, 0);
+                self.failed = true;
+                self.emit(match unit {
+                    Unit::Accuracy { cell, round, .. } => {
+                        Event::CellFailed { cell, round, message }
+                    }
+                    Unit::Probe { cell, .. } => Event::ProbeFailed { cell, message },
+                });
+            }
+            Told::Lost(worker, message) => {
+                if self.started {
+                    self.say(Level::Error, format!("worker {} ended: {message}", worker.index()));
+                }
+                self.lost.push(message);
+            }
+            Told::Ended(worker) => {
+                self.live -= 1;
+                self.queue.lock().waiting[worker.index()] = true;
+            }
+        }
+    }
+
+    fn heard(&mut self, worker: WorkerId, done: u64) {
+        self.meter.end(worker, done);
+        let mut state = self.queue.lock();
+        state.unheard = state.unheard.saturating_sub(1);
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Pause => {
+                self.pause_asked = true;
+                if self.started {
+                    self.queue.set(Control::Pause);
+                }
+            }
+            Command::Resume => {
+                self.pause_asked = false;
+                if self.started {
+                    self.queue.set(Control::Run);
+                }
+                self.meter.rest();
+                if self.state.paused {
+                    self.emit(Event::Resumed);
+                }
+            }
+            Command::Stop => {
+                self.stop_asked = true;
+                self.queue.set(Control::Stop);
+            }
+            // What they name may be unknown until the engines are there, and
+            // `Started` begins with the spec's order.
+            command if !self.started => self.early.push(command),
+            _ if self.over => {
+                let text = "the sweep has just ended: go on with it (--resume) and ask again";
+                self.say(Level::Warning, text);
+            }
+            Command::Skip { dataset } => {
+                let known = self.mark(Leaving::Dataset(dataset), true);
+                if known && !self.state.is_skipped(dataset) {
+                    self.leaving.push(Leaving::Dataset(dataset));
+                }
+            }
+            Command::Unskip { dataset } => {
+                let known = self.mark(Leaving::Dataset(dataset), false);
+                if known && self.state.is_skipped(dataset) {
+                    self.emit(Event::Unskipped { dataset });
+                }
+            }
+            Command::Focus { dataset } => {
+                if dataset.is_none_or(|d| d.index() < self.header.datasets.len()) {
+                    self.queue.lock().focus = dataset;
+                    self.emit(Event::Focused { dataset });
+                }
+            }
+            Command::Probe { probe } => self.ask(*probe),
+            Command::CancelProbe { probe } => {
+                let known = self.mark(Leaving::Probe(probe), true);
+                if known && self.state.probe(probe).is_some_and(|it| !it.cancelled) {
+                    self.leaving.push(Leaving::Probe(probe));
+                }
+            }
+            Command::AddVariant { variant } => self.add(variant),
+            Command::DropVariant { variant } => {
+                let known =
+                    variant != VariantId::DENSE && self.mark(Leaving::Variant(variant), true);
+                if known && !self.state.is_dropped(variant) {
+                    self.leaving.push(Leaving::Variant(variant));
+                }
+            }
+        }
+    }
+
+    /// Marks a thing as left out, or takes it back; false when there is none
+    /// such.
+    fn mark(&mut self, what: Leaving, leave: bool) -> bool {
+        self.leaving.retain(|&it| it != what);
+        self.queue.change(|state| {
+            let slot = match what {
+                Leaving::Dataset(id) => state.skipped.get_mut(id.index()),
+                Leaving::Variant(id) => state.dropped.get_mut(id.index()),
+                Leaving::Probe(id) => state.cancelled.get_mut(id.index()),
+            };
+            slot.map(|slot| *slot = leave).is_some()
+        })
+    }
+
+    /// True when something new may join; says why otherwise.
+    fn takes_more(&mut self, what: &str) -> bool {
+        // The parts of a run would not agree on its number.
+        let whole = self.shard.parts().is_none();
+        if !whole {
+            let text = format!("{what} cannot join one part of a run: put it in the spec");
+            self.say(Level::Error, text);
+        }
+        whole
+    }
+
+    fn ask(&mut self, probe: Probe) {
+        let probe = probe.named(self.header);
+        let known = self.state.probes().iter().position(|it| it.probe == probe).map(ProbeId);
+        if let Some(id) = known {
+            self.mark(Leaving::Probe(id), false);
+            if self.state.probe(id).is_some_and(|it| it.cancelled) {
+                self.emit(Event::Probing { probe });
+            }
+            return;
+        }
+        if !self.takes_more("a probe") {
+            return;
+        }
+        match probe.check(self.header) {
+            Ok(()) => {
+                self.emit(Event::Probing { probe });
+                self.plan();
+            }
+            Err(text) => self.say(Level::Error, format!("cannot probe: {text}")),
+        }
+    }
+
+    fn add(&mut self, mut variant: Variant) {
+        let same = |it: &Variant| it.sparsify == variant.sparsify;
+        if let Some(index) = self.state.variants().iter().position(same) {
+            let id = VariantId(index);
+            if id != VariantId::DENSE {
+                self.mark(Leaving::Variant(id), false);
+                // Told even when it was never dropped: it is in force.
+                self.emit(Event::VariantTaken { variant: id });
+            }
+            return;
+        }
+        if !self.takes_more("a variant") {
+            return;
+        }
+        let names = self.header.layers.iter().map(|layer| layer.name.as_str());
+        if let Err(wrong) = variant.check_numbers().and_then(|()| variant.check_layers(names)) {
+            let text = format!("cannot add the variant `{}`: {}", variant.name, wrong.message);
+            self.say(Level::Error, text);
+            return;
+        }
+        variant.name = self.free_name(&variant.name);
+        self.emit(Event::VariantAdded { variant });
+        self.plan();
+    }
+
+    /// The name, or the next like it that no variant has.
+    fn free_name(&self, name: &str) -> String {
+        let name = if name.trim().is_empty() { "variant" } else { name.trim() };
+        let taken = |name: &str| self.state.variants().iter().any(|it| it.name == name);
+        let numbered = (2..).map(|number| format!("{name} ({number})"));
+        let mut names = std::iter::once(name.to_string()).chain(numbered);
+        names.find(|name| !taken(name)).unwrap_or_default()
+    }
+
+    /// Something joined: what is owed now, in its order.
+    fn plan(&mut self) {
+        let units = owed(self.header, self.shard, self.state);
+        self.queue.change(|queue| queue.plan(units, self.state));
+    }
+
+    /// What was asked comes into force once no worker does otherwise.
+    fn settle(&mut self) {
+        let known = self.devices.iter().flatten().count() + self.lost.len();
+        if !self.started && known == self.devices.len() && self.lost.len() < known {
+            self.start();
+        }
+        let queue = self.queue.lock();
+        // A result that was told before, but not heard yet, comes first.
+        let (later, now): (Vec<_>, Vec<_>) = std::mem::take(&mut self.leaving)
+            .into_iter()
+            .partition(|what| queue.is_busy(|unit| what.is_of(unit)));
+        let still = queue.is_still();
+        let over = queue.control == Control::Run && still && queue.work_left() == 0;
+        drop(queue);
+        self.leaving = later;
+        for what in now {
+            self.emit(what.event());
+        }
+        if self.pause_asked && still && self.started && self.live > 0 {
+            self.pause_asked = false;
+            if !self.state.paused {
+                self.emit(Event::Paused);
+            }
+        }
+        if over && self.leaving.is_empty() {
+            self.over = true;
+            self.queue.set(Control::Stop);
+        }
+    }
+
+    fn start(&mut self) {
+        self.started = true;
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.emit(Event::Started {
+            at: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            program: concat!("alphascope ", env!("CARGO_PKG_VERSION")).into(),
+            devices: self.devices.iter().flatten().cloned().collect(),
+            shard: self.shard.parts(),
+        });
+        for message in self.lost.clone() {
+            self.say(Level::Error, format!("a worker could not start: {message}"));
+        }
+        for command in std::mem::take(&mut self.early) {
+            self.obey(command);
+        }
+        self.queue.set(if self.pause_asked { Control::Pause } else { Control::Run });
+    }
+
+    fn step(&mut self, worker: WorkerId, unit: &Unit, done: f64) {
+        self.meter.step(worker, (unit.cost() as f64 * done) as u64);
+        let images_total = self.meter.whole() + self.queue.lock().work_left();
+        let images_done = self.meter.done();
+        self.sink.progress(Progress {
+            worker,
+            task: match unit {
+                Unit::Accuracy { cell, round, positions } => {
+                    let done = (positions.len() as f64 * done).round() as usize;
+                    Task::Accuracy { cell: *cell, round: *round, done }
+                }
+                Unit::Probe { cell, .. } => Task::Probe { cell: *cell, done },
+            },
+            images_done,
+            images_total: images_total.max(images_done),
+            rate: self.meter.rate(),
+        });
+    }
+}

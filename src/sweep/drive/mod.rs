@@ -1,0 +1,99 @@
+//! The only loop that measures: workers take units from one queue, the
+//! coordinator turns what they find into events.
+//!
+//! ```text
+//!            ┌── worker 0 (engine) ──┐
+//!  queue ────┼── worker 1 (engine) ──┼──► coordinator ──► sink (journal, then screen)
+//!    ▲       └── …                   ┘         ▲
+//!    └─────── pause, skip, add, drop, stop ────┴── commands
+//! ```
+//!
+//! Workers look at the queue's state between batches (of a probe: between its
+//! steps), so a command takes effect within one of them. It is *in force*, and
+//! journalled, once no worker is doing otherwise any more.
+
+mod coordinator;
+mod meter;
+mod queue;
+mod worker;
+
+use std::sync::mpsc::{Receiver, channel};
+
+use thiserror::Error;
+
+use super::command::Command;
+use super::engine::{Engine, EngineError};
+use super::event::{Event, Header, Outcome, Progress};
+use super::ids::WorkerId;
+use super::journal::JournalError;
+use super::plan::{Shard, Unit, owed};
+use super::state::SweepState;
+use coordinator::Coordinator;
+use queue::Queue;
+use worker::Worker;
+
+/// Makes a worker's engine, on the worker's thread.
+pub type EngineFactory = Box<dyn FnOnce() -> Result<Box<dyn Engine>, EngineError> + Send>;
+
+/// Where events go.
+pub trait Sink {
+    /// Keeps the event, then shows it.
+    ///
+    /// # Errors
+    /// When it cannot be kept: the sweep then stops.
+    fn event(&mut self, event: Event) -> Result<(), JournalError>;
+
+    /// Shows what a worker does right now. Latest wins.
+    fn progress(&mut self, progress: Progress);
+}
+
+/// Why a sweep could not go on. What was journalled stands.
+#[derive(Debug, Error)]
+pub enum DriveError {
+    /// No worker could start.
+    #[error("no device can measure: {}", .0.join("; "))]
+    NoEngine(Vec<String>),
+    /// Results can no longer be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Measures what `state` still owes of `shard`, and ends when all is done, all
+/// workers are lost, or a command says stop. `state` follows every event.
+///
+/// # Errors
+/// When no engine starts, or results can no longer be kept.
+pub fn drive(
+    header: &Header,
+    shard: Shard,
+    state: &mut SweepState,
+    factories: Vec<EngineFactory>,
+    commands: Receiver<Command>,
+    sink: &mut dyn Sink,
+) -> Result<Outcome, DriveError> {
+    let queue = Queue::new(owed(header, shard, state), header, state, factories.len());
+    let (tell, told) = channel();
+    std::thread::scope(|scope| {
+        for (index, factory) in factories.into_iter().enumerate() {
+            let (queue, tell) = (&queue, tell.clone());
+            scope.spawn(move || Worker::new(WorkerId(index), header, queue, &tell).run(factory));
+        }
+        drop(tell);
+        Coordinator::new(header, shard, &queue, state, sink).run(&told, &commands)
+    })
+}
+
+/// What workers tell the coordinator.
+enum Told {
+    Ready(WorkerId, String),
+    /// A worker waits: for work, or for the end of a pause.
+    Waiting,
+    /// So much of the unit in hand is done, from 0 to 1.
+    Step(WorkerId, Unit, f64),
+    /// Measured: the event to be kept.
+    Done(WorkerId, Unit, Box<Event>),
+    Abandoned(WorkerId),
+    Failed(WorkerId, Unit, String),
+    Lost(WorkerId, String),
+    Ended(WorkerId),
+}

@@ -266,14 +266,7 @@ impl State {
             datasets: self
                 .datasets
                 .iter()
-                .map(|set| DatasetSpec {
-                    name: set.name.clone(),
-                    role: set.role,
-                    path: set.path.clone(),
-                    classnames: None,
-                    templates: None,
-                    limit: None,
-                })
+                .map(|set| DatasetSpec::new(set.name.clone(), set.role, set.path.clone()))
                 .collect(),
             sweep: SweepSpec {
                 alphas,

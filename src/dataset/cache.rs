@@ -248,14 +248,7 @@ mod tests {
             file.truncate(if i == 7 { 12 } else { file.len() });
             std::fs::write(dir.path().join(format!("a/{i}.pgm")), file).unwrap();
         }
-        let spec = DatasetSpec {
-            name: "greys".into(),
-            role: Role::Id,
-            path: dir.path().into(),
-            classnames: None,
-            templates: None,
-            limit: None,
-        };
+        let spec = DatasetSpec::new("greys", Role::Id, dir.path());
         Dataset::open(&spec).unwrap()
     }
 

@@ -84,14 +84,8 @@ pub struct Unreadable {
 /// # Errors
 /// When the dataset cannot be opened, as [`Dataset::open`] says.
 pub fn describe(path: &Path) -> Result<Description, DatasetError> {
-    let spec = DatasetSpec {
-        name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        role: Role::Id,
-        path: path.into(),
-        classnames: None,
-        templates: None,
-        limit: None,
-    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let spec = DatasetSpec::new(name, Role::Id, path);
     Ok(Description::of(&Dataset::open(&spec)?))
 }
 
@@ -145,7 +139,7 @@ impl Description {
             layout: dataset.layout(),
             split: dataset.split().map(str::to_string),
             images: dataset.len(),
-            bytes: (0..dataset.len()).map(|i| dataset.encoded_len(i)).sum(),
+            bytes: dataset.encoded_bytes(),
             classes,
             templates: dataset.templates().to_vec(),
             prompt: first.and_then(|all| all.into_iter().next()),

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  path ─ layout ─┬─ shards (tar) ─┐
+//!                 ├─ parquet ──────┤
 //!                 └─ folder ───────┴─ Dataset: classes, templates, entries
 //!                                        │ bytes(i)
 //!  visit_order(seed, …) ─ which i ──►  PixelCache ─ Preprocess ─► u8 RGB crop
@@ -15,12 +16,14 @@ mod describe;
 mod error;
 mod folder;
 mod layout;
+mod open;
 pub mod order;
+mod parquet;
 mod prompts;
+mod quiet;
 mod shards;
 mod tokenizer;
 
-use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -36,8 +39,6 @@ pub use layout::Layout;
 pub use prompts::{DEFAULT_TEMPLATE, prompts, read_classes, read_templates};
 
 pub use tokenizer::Tokenizer;
-
-use crate::sweep::spec::DatasetSpec;
 
 /// File name endings that are images, in lower case.
 pub(crate) const IMAGE_EXTENSIONS: [&str; 12] =
@@ -71,7 +72,17 @@ pub(crate) struct Entry {
 /// Where an image's bytes are.
 #[derive(Clone, Debug)]
 pub(crate) enum Location {
-    Shard { shard: u32, offset: u64, length: u64 },
+    Shard {
+        shard: u32,
+        offset: u64,
+        length: u64,
+    },
+    /// A row of a page of images in a parquet file.
+    Row {
+        table: u32,
+        page: u32,
+        row: u32,
+    },
     File(PathBuf),
 }
 
@@ -103,98 +114,11 @@ struct Inner {
     limit: Option<usize>,
     entries: Vec<Entry>,
     shards: Vec<(PathBuf, File)>,
+    tables: Vec<parquet::Table>,
     problems: Vec<Problem>,
 }
 
 impl Dataset {
-    /// Opens what a spec names: recognises the layout, reads class names and
-    /// templates, indexes every image, checks every label.
-    ///
-    /// # Errors
-    /// When the path is none of the layouts, a shard is cut short, a label is
-    /// missing or out of range, a sample comes twice, class names do not fit
-    /// the folders, or there are no images.
-    pub fn open(spec: &DatasetSpec) -> Result<Self, DatasetError> {
-        let found = layout::find(&spec.path)?;
-        let mut problems = found.problems;
-        check_type(&found.roots)?;
-        let named = match &spec.classnames {
-            Some(path) => Some((path.clone(), read_classes(path)?)),
-            None => match in_roots(&found.roots, "classnames.txt") {
-                Some(path) => Some((path.clone(), read_classes(&path)?)),
-                None => None,
-            },
-        };
-        let (classes, mut entries, shards) = match found.layout {
-            Layout::WebDataset => {
-                let Some((path, classes)) = named else {
-                    return Err(DatasetError::layout(
-                        &spec.path,
-                        "expected class names in classnames.txt beside the shards, got none; add it, or give `classnames` in the spec",
-                    ));
-                };
-                let (entries, shards) = open_shards(&found.parts, &mut problems)?;
-                if let Some(entry) = entries.iter().find(|e| e.label as usize >= classes.len()) {
-                    let message = format!(
-                        "expected a label under {}, the number of classes in {}, got {}; labels count from 0",
-                        classes.len(),
-                        path.display(),
-                        entry.label
-                    );
-                    return Err(DatasetError::sample(&spec.path, &entry.key, message));
-                }
-                (classes, entries, shards)
-            }
-            Layout::ImageFolder => {
-                let mut folder = folder::list(&spec.path)?;
-                problems.append(&mut folder.problems);
-                let classes = folder_classes(&mut folder, named, &mut problems)?;
-                (classes, folder.entries, Vec::new())
-            }
-        };
-        if entries.is_empty() {
-            let message = format!("expected images, got an empty {}", found.layout);
-            return Err(DatasetError::layout(&spec.path, message));
-        }
-        entries.sort_by(|a, b| a.key.cmp(&b.key));
-        if let Some(pair) = entries.windows(2).find(|pair| pair[0].key == pair[1].key) {
-            let message = "expected every sample once, got it twice; remove one of them";
-            return Err(DatasetError::sample(&spec.path, &pair[0].key, message));
-        }
-        note_double_classes(&classes, &mut problems);
-        let templates = match spec
-            .templates
-            .clone()
-            .or_else(|| in_roots(&found.roots, "zeroshot_classification_templates.txt"))
-        {
-            Some(path) => read_templates(&path)?,
-            None => {
-                problems.push(Problem::new(format!(
-                    "no prompt templates: `{DEFAULT_TEMPLATE}` is used"
-                )));
-                vec![DEFAULT_TEMPLATE.to_string()]
-            }
-        };
-        if spec.limit == Some(0) {
-            return Err(DatasetError::layout(
-                &spec.path,
-                "expected `limit` of at least 1, got 0; leave it out to use every image",
-            ));
-        }
-        Ok(Self(Arc::new(Inner {
-            name: spec.name.clone(),
-            path: spec.path.clone(),
-            layout: found.layout,
-            split: found.split,
-            classes,
-            templates,
-            limit: spec.limit,
-            entries,
-            shards,
-            problems,
-        })))
-    }
-
     /// The name the spec gives it.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -287,6 +211,7 @@ impl Dataset {
     /// When `i` is not under [`Self::len`].
     pub fn bytes(&self, i: usize) -> Result<Vec<u8>, DatasetError> {
         match &self.0.entries[i].at {
+            Location::Row { table, page, row } => self.0.tables[*table as usize].image(*page, *row),
             Location::File(path) => std::fs::read(path).map_err(DatasetError::read(path)),
             Location::Shard { shard, offset, length } => {
                 let (path, file) = &self.0.shards[*shard as usize];
@@ -299,6 +224,10 @@ impl Dataset {
     pub(crate) fn head(&self, i: usize, n: u64) -> Result<Vec<u8>, DatasetError> {
         use std::io::Read as _;
         match &self.0.entries[i].at {
+            Location::Row { .. } => self.bytes(i).map(|mut bytes| {
+                bytes.truncate(usize::try_from(n).unwrap_or(usize::MAX));
+                bytes
+            }),
             Location::File(path) => {
                 let mut head = Vec::new();
                 let read = File::open(path).and_then(|file| file.take(n).read_to_end(&mut head));
@@ -311,12 +240,15 @@ impl Dataset {
         }
     }
 
-    /// Encoded bytes of image `i`; 0 where the file is gone.
-    pub(crate) fn encoded_len(&self, i: usize) -> u64 {
-        match &self.0.entries[i].at {
+    /// Bytes of all encoded images; of parquet files, of the files.
+    pub(crate) fn encoded_bytes(&self) -> u64 {
+        let tables: u64 = self.0.tables.iter().map(parquet::Table::bytes).sum();
+        let size = |entry: &Entry| match &entry.at {
             Location::File(path) => std::fs::metadata(path).map_or(0, |meta| meta.len()),
             Location::Shard { length, .. } => *length,
-        }
+            Location::Row { .. } => 0,
+        };
+        tables + self.0.entries.iter().map(size).sum::<u64>()
     }
 
     /// A hash of the content, as hex: class names, templates, and every byte
@@ -334,7 +266,8 @@ impl Dataset {
         for text in self.classes().iter().chain(self.templates()) {
             field(text.as_bytes());
         }
-        for (path, _) in &self.0.shards {
+        let tables = self.0.tables.iter().map(|table| &table.path);
+        for path in self.0.shards.iter().map(|(path, _)| path).chain(tables) {
             let mut shard = blake3::Hasher::new();
             shard.update_mmap_rayon(path).map_err(DatasetError::read(path))?;
             field(shard.finalize().as_bytes());
@@ -351,119 +284,6 @@ impl Dataset {
             }
         }
         Ok(whole.finalize().to_hex().to_string())
-    }
-}
-
-/// The file `name` in the nearest of the folders that has it.
-fn in_roots(roots: &[PathBuf], name: &str) -> Option<PathBuf> {
-    roots.iter().map(|root| root.join(name)).find(|path| path.is_file())
-}
-
-/// CLIP_benchmark also stores retrieval datasets in this layout.
-fn check_type(roots: &[PathBuf]) -> Result<(), DatasetError> {
-    let Some(path) = in_roots(roots, "dataset_type.txt") else { return Ok(()) };
-    let text = std::fs::read_to_string(&path).map_err(DatasetError::read(&path))?;
-    match text.trim() {
-        "classification" | "" => Ok(()),
-        other => Err(DatasetError::Line {
-            path,
-            line: 1,
-            message: format!(
-                "expected `classification`, got `{other}`; only class labels can be swept"
-            ),
-        }),
-    }
-}
-
-/// Entries and open files of the shards, in order. Keys that come in more
-/// than one shard get the shard's name in front.
-#[allow(clippy::type_complexity)]
-fn open_shards(
-    paths: &[PathBuf],
-    problems: &mut Vec<Problem>,
-) -> Result<(Vec<Entry>, Vec<(PathBuf, File)>), DatasetError> {
-    use rayon::prelude::*;
-    let opened: Vec<(shards::Index, File)> = paths
-        .par_iter()
-        .enumerate()
-        .map(|(number, path)| {
-            let file = File::open(path).map_err(DatasetError::read(path))?;
-            let number = u32::try_from(number).unwrap_or(u32::MAX);
-            Ok((shards::index(path, number, &file)?, file))
-        })
-        .collect::<Result<_, DatasetError>>()?;
-    let mut keys = HashSet::new();
-    let distinct =
-        opened.iter().flat_map(|(index, _)| &index.entries).all(|entry| keys.insert(&entry.key));
-    let (mut entries, mut files) = (Vec::new(), Vec::new());
-    for ((mut index, file), path) in opened.into_iter().zip(paths) {
-        problems.append(&mut index.problems);
-        if !distinct {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            index.entries.iter_mut().for_each(|e| e.key = format!("{stem}/{}", e.key));
-        }
-        entries.append(&mut index.entries);
-        files.push((path.clone(), file));
-    }
-    Ok((entries, files))
-}
-
-/// Class names of an image folder; see [`folder::list`] for their order.
-fn folder_classes(
-    folder: &mut folder::Folder,
-    named: Option<(PathBuf, Vec<String>)>,
-    problems: &mut Vec<Problem>,
-) -> Result<Vec<String>, DatasetError> {
-    let Some((path, classes)) = named else {
-        if folder.numeric {
-            problems.push(Problem::new(
-                "the class folders are numbers and there are no class names: prompts will say so; add classnames.txt",
-            ));
-        } else if folder.names.iter().all(|name| is_wordnet(name)) {
-            problems.push(Problem::new(
-                "the class folders are WordNet numbers and there are no class names: prompts will say so; add classnames.txt, in the order of the sorted folders",
-            ));
-        }
-        return Ok(folder.names.clone());
-    };
-    if classes.len() == folder.names.len() {
-        return Ok(classes);
-    }
-    let last = folder.names.last().and_then(|name| name.parse::<usize>().ok());
-    if folder.numeric && last.is_some_and(|last| last < classes.len()) {
-        folder.label_by_number();
-        return Ok(classes);
-    }
-    Err(DatasetError::Line {
-        path,
-        line: classes.len(),
-        message: format!(
-            "expected one class name for each of the {} class folders, got {}; give as many, in the order of the sorted folders",
-            folder.names.len(),
-            classes.len()
-        ),
-    })
-}
-
-/// True for names as `n01440764`.
-fn is_wordnet(name: &str) -> bool {
-    name.len() == 9 && name.starts_with('n') && name[1..].bytes().all(|b| b.is_ascii_digit())
-}
-
-/// Two classes with one name get one prompt: neither can win for sure.
-fn note_double_classes(classes: &[String], problems: &mut Vec<Problem>) {
-    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
-    for class in classes {
-        *count.entry(class).or_default() += 1;
-    }
-    let double: Vec<String> =
-        count.into_iter().filter(|(_, n)| *n > 1).map(|(name, _)| name.to_string()).collect();
-    if !double.is_empty() {
-        problems.push(Problem::new(format!(
-            "{} class names stand for more than one label: {}",
-            double.len(),
-            few(&double)
-        )));
     }
 }
 

@@ -5,17 +5,10 @@ use std::path::Path;
 
 use super::shards::tests::tar;
 use super::*;
-use crate::sweep::spec::Role;
+use crate::sweep::spec::{DatasetSpec, Role};
 
 fn spec(path: &Path) -> DatasetSpec {
-    DatasetSpec {
-        name: "test".into(),
-        role: Role::Id,
-        path: path.into(),
-        classnames: None,
-        templates: None,
-        limit: None,
-    }
+    DatasetSpec::new("test", Role::Id, path)
 }
 
 fn write(root: &Path, file: &str, data: &[u8]) {

@@ -99,14 +99,7 @@ impl Host for Outside {
     }
 
     fn dataset(&self, path: &Path) -> Result<DataFacts, String> {
-        let spec = DatasetSpec {
-            name: "probe".into(),
-            role: Role::Ood,
-            path: path.into(),
-            classnames: None,
-            templates: None,
-            limit: None,
-        };
+        let spec = DatasetSpec::new("probe", Role::Ood, path);
         let dataset = Dataset::open(&spec).map_err(|error| error.to_string())?;
         Ok(DataFacts {
             layout: dataset.layout().to_string(),

@@ -14,10 +14,10 @@ mod raster;
 mod resample;
 
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 
 use thiserror::Error;
 
+use super::quiet::quiet;
 use raster::Raster;
 
 /// Why an image could not be decoded.
@@ -148,8 +148,7 @@ pub(crate) fn size(bytes: &[u8]) -> Result<(usize, usize), DecodeError> {
 
 /// A decoder that panics on damaged data is an error like any other.
 fn caught<T>(work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-    std::panic::catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(DecodeError::new("the decoder failed on damaged data")))
+    quiet(work).unwrap_or_else(|| Err(DecodeError::new("the decoder failed on damaged data")))
 }
 
 /// Checks the size before anything is allocated for it.

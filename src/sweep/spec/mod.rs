@@ -12,11 +12,13 @@ use thiserror::Error;
 use super::ids::Alpha;
 
 mod check;
+mod dataset;
 mod explicit;
 mod probes;
 mod variants;
 
 pub use check::Wrong;
+pub use dataset::{DatasetSpec, Role};
 pub use probes::{
     BarrierSpec, Base, CurvatureSpec, Layers, Norm, Scale, SharpnessKind, SharpnessSpec,
 };
@@ -118,37 +120,6 @@ pub enum Activation {
     QuickGelu,
     /// x·Φ(x), exact.
     Gelu,
-}
-
-/// One of `[[datasets]]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatasetSpec {
-    /// Shown everywhere; unique.
-    pub name: String,
-    /// In- or out-of-distribution.
-    pub role: Role,
-    /// Image folder, WebDataset folder or tar.
-    pub path: PathBuf,
-    /// One class a line; absent: found in the layout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classnames: Option<PathBuf>,
-    /// One prompt a line, the class goes where `{c}` or `{}` stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub templates: Option<PathBuf>,
-    /// A seeded subset of so many images.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-}
-
-/// What a dataset is to the fine-tuned model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// In-distribution: what the model was fine-tuned on.
-    Id,
-    /// Out-of-distribution.
-    Ood,
 }
 
 /// `[sweep]`.
@@ -260,11 +231,7 @@ impl Spec {
         join(&mut self.checkpoints.zeroshot);
         join(&mut self.checkpoints.finetuned);
         self.checkpoints.head_classes.iter_mut().for_each(join);
-        for dataset in &mut self.datasets {
-            join(&mut dataset.path);
-            dataset.classnames.iter_mut().for_each(join);
-            dataset.templates.iter_mut().for_each(join);
-        }
+        self.datasets.iter_mut().for_each(|dataset| dataset.resolve(base));
     }
 
     /// The grid: ascending, each point once.

@@ -1,5 +1,7 @@
 //! What lies at a path: which layout, and where its parts are.
 
+mod tables;
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,8 @@ pub enum Layout {
     WebDataset,
     /// One folder per class.
     ImageFolder,
+    /// Parquet files with images and labels, as Hugging Face's hub has them.
+    Parquet,
 }
 
 impl fmt::Display for Layout {
@@ -27,6 +31,7 @@ impl fmt::Display for Layout {
         f.pad(match self {
             Self::WebDataset => "WebDataset",
             Self::ImageFolder => "image folder",
+            Self::Parquet => "parquet",
         })
     }
 }
@@ -48,8 +53,7 @@ pub(crate) struct Found {
 /// Recognises the layout at `path`.
 ///
 /// # Errors
-/// When nothing is there or it is none of the layouts; parquet is refused by
-/// name.
+/// When nothing is there or it is none of the layouts.
 pub(crate) fn find(path: &Path) -> Result<Found, DatasetError> {
     let kind = fs::metadata(path).map_err(DatasetError::read(path))?;
     if !kind.is_dir() {
@@ -78,12 +82,12 @@ pub(crate) fn find(path: &Path) -> Result<Found, DatasetError> {
         }
         return Ok(found);
     }
-    if listing.parquet || has_parquet_below(path, &listing.folders) {
-        return Err(parquet(path));
+    if let Some(found) = tables::find_folder(path, &listing)? {
+        return Ok(found);
     }
     if listing.folders.is_empty() {
         let message = format!(
-            "expected tar shards (WebDataset) or one folder per class with images, got a folder with {}",
+            "expected tar shards (WebDataset), parquet files or one folder per class with images, got a folder with {}",
             if listing.files == 0 {
                 "nothing in it".into()
             } else {
@@ -122,26 +126,12 @@ fn find_file(path: &Path) -> Result<Found, DatasetError> {
                 problems: Vec::new(),
             })
         }
-        "parquet" => Err(parquet(path)),
+        "parquet" => Ok(tables::find_file(path)),
         _ => Err(DatasetError::layout(
             path,
-            "expected a folder or a .tar shard, got another file; give the dataset's folder",
+            "expected a folder, a .tar shard or a .parquet file, got another file; give the dataset's folder",
         )),
     }
-}
-
-fn parquet(path: &Path) -> DatasetError {
-    DatasetError::layout(
-        path,
-        "this is a parquet dataset, which this version cannot read yet; give it as WebDataset (tar shards) or as one folder per class",
-    )
-}
-
-fn has_parquet_below(path: &Path, folders: &[String]) -> bool {
-    folders.iter().any(|name| {
-        matches!(name.as_str(), "data" | "test" | "validation" | "train" | "default")
-            && Listing::of(&path.join(name)).is_ok_and(|listing| listing.parquet)
-    })
 }
 
 fn split_name(folder: &Path) -> Option<String> {
@@ -191,13 +181,15 @@ struct Listing {
     tars: Vec<PathBuf>,
     /// Names, sorted; hidden ones left out.
     folders: Vec<String>,
-    parquet: bool,
+    /// Parquet files, sorted.
+    tables: Vec<PathBuf>,
     files: usize,
 }
 
 impl Listing {
     fn of(path: &Path) -> Result<Self, DatasetError> {
-        let mut listing = Self { tars: Vec::new(), folders: Vec::new(), parquet: false, files: 0 };
+        let mut listing =
+            Self { tars: Vec::new(), folders: Vec::new(), tables: Vec::new(), files: 0 };
         for entry in fs::read_dir(path).map_err(DatasetError::read(path))? {
             let entry = entry.map_err(DatasetError::read(path))?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -210,12 +202,15 @@ impl Listing {
             }
             listing.files += 1;
             let lower = name.to_ascii_lowercase();
-            listing.parquet |= lower.ends_with(".parquet");
+            if lower.ends_with(".parquet") {
+                listing.tables.push(entry.path());
+            }
             if lower.ends_with(".tar") {
                 listing.tars.push(entry.path());
             }
         }
         listing.folders.sort();
+        listing.tables.sort();
         listing.tars.sort_by_cached_key(|tar| {
             let stem = tar.file_stem().map(|s| s.to_string_lossy().into_owned());
             let number = stem.as_deref().and_then(|s| s.parse::<u64>().ok());
@@ -278,8 +273,6 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused_in_plain_words() {
-        let parquet = tree(&["data/test-00000-of-00001.parquet"]);
-        assert!(find(parquet.path()).unwrap_err().to_string().contains("parquet"));
         let splits = tree(&["train/a/1.png", "val/a/1.png"]);
         assert!(find(splits.path()).unwrap_err().to_string().contains("train, val"));
         let empty = tree(&[]);
@@ -287,6 +280,26 @@ mod tests {
         let other = tree(&["x.zip"]);
         assert!(find(&other.path().join("x.zip")).unwrap_err().to_string().contains("another"));
         assert!(find(&other.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
+
+    #[test]
+    fn parquet_shards_by_split() {
+        let dir = tree(&[
+            "data/train-00000-of-00001.parquet",
+            "data/test-00001-of-00002.parquet",
+            "data/test-00000-of-00002.parquet",
+        ]);
+        let found = find(dir.path()).unwrap();
+        assert_eq!((found.layout, found.split.as_deref()), (Layout::Parquet, Some("test")));
+        assert_eq!(names(&found), ["test-00000-of-00002.parquet", "test-00001-of-00002.parquet"]);
+        assert!(found.problems[0].to_string().contains("`train`"));
+        fs::remove_file(dir.path().join("data/test-00000-of-00002.parquet")).unwrap();
+        let message = find(&dir.path().join("data")).unwrap_err().to_string();
+        assert!(message.contains("shard 00000 is missing"), "{message}");
+        let one = find(&dir.path().join("data/test-00001-of-00002.parquet")).unwrap();
+        assert!(one.problems[0].to_string().contains("shard 2 of 2 alone"));
+        let hub = tree(&["default/validation/0000.parquet", "default/train/0000.parquet"]);
+        assert_eq!(find(hub.path()).unwrap().split.as_deref(), Some("validation"));
     }
 
     #[test]

@@ -1,0 +1,67 @@
+//! `[[datasets]]`: what accuracy is measured on.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// One of `[[datasets]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSpec {
+    /// Shown everywhere; unique.
+    pub name: String,
+    /// In- or out-of-distribution.
+    pub role: Role,
+    /// Image folder, WebDataset folder or tar, parquet file or folder.
+    pub path: PathBuf,
+    /// One class a line; absent: found in the layout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classnames: Option<PathBuf>,
+    /// One prompt a line, the class goes where `{c}` or `{}` stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub templates: Option<PathBuf>,
+    /// A seeded subset of so many images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// The column of images in a parquet file; absent: by type and name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_column: Option<String>,
+    /// The column of labels in a parquet file; absent: by type and name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_column: Option<String>,
+}
+
+impl DatasetSpec {
+    /// A dataset of which all else is found in its layout.
+    #[must_use]
+    pub fn new(name: impl Into<String>, role: Role, path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            role,
+            path: path.into(),
+            classnames: None,
+            templates: None,
+            limit: None,
+            image_column: None,
+            label_column: None,
+        }
+    }
+
+    /// Makes every relative path start at `base`.
+    pub(super) fn resolve(&mut self, base: &Path) {
+        let join = |path: &mut PathBuf| *path = base.join(&*path);
+        join(&mut self.path);
+        self.classnames.iter_mut().for_each(join);
+        self.templates.iter_mut().for_each(join);
+    }
+}
+
+/// What a dataset is to the fine-tuned model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// In-distribution: what the model was fine-tuned on.
+    Id,
+    /// Out-of-distribution.
+    Ood,
+}

@@ -144,8 +144,11 @@ enum Cmd {
     },
     /// Say what a dataset is: layout, images, classes, prompts, problems
     Data {
-        /// Image folder, WebDataset folder or tar
+        /// Image folder, WebDataset folder, tar or list of tars, parquet file or folder
         path: PathBuf,
+        /// Decode every image in full, to find all that cannot be read
+        #[arg(long)]
+        every: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -274,7 +277,10 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Cmd::Inspect { checkpoint, other: Some(other), json }) => {
             print(&checkpoint::describe_pair(&checkpoint, &other)?, json)
         }
-        Some(Cmd::Data { path, json }) => print(&dataset::describe(&path)?, json),
+        Some(Cmd::Data { path, every, json }) => {
+            let depth = if every { dataset::Depth::Every } else { dataset::Depth::Sample };
+            print(&dataset::describe(&path, depth)?, json)
+        }
         Some(Cmd::Devices { json }) => devices(json),
         Some(Cmd::Merge { .. }) => anyhow::bail!(
             "`merge` is not in this version: it comes with sparsification; until then \

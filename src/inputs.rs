@@ -2,7 +2,9 @@
 //! measured: the pair of checkpoints, the datasets, the seeded visiting orders,
 //! and which row of a stored head stands for which class.
 
-use std::collections::{BTreeMap, HashMap};
+mod head;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,14 +12,12 @@ use thiserror::Error;
 
 use crate::checkpoint::layers::{Distance, Layer, distance, layers};
 use crate::checkpoint::{CheckpointError, End, Granularity, Overrides, Pair};
-use crate::dataset::{
-    DEFAULT_TEMPLATE, Dataset, DatasetError, PixelCache, Preprocess, read_classes,
-};
+use crate::dataset::{Dataset, DatasetError, PixelCache, Preprocess};
 use crate::sparsify::{Plan, SparsifyError};
 use crate::sweep::event::{DatasetInfo, Header, LayerInfo, SCHEMA};
 use crate::sweep::ids::{Alpha, DatasetId};
 use crate::sweep::plan::LARGEST_ROUND;
-use crate::sweep::spec::{Layers, Role, Spec, Variant};
+use crate::sweep::spec::{Layers, Spec, Variant};
 
 /// Why the inputs of a spec cannot be used together.
 #[derive(Debug, Error)]
@@ -127,7 +127,7 @@ pub struct LoadedDataset {
     pub dataset: Dataset,
     /// Image index at each position of the seeded order (after `limit`).
     pub order: Vec<usize>,
-    /// Row of the stored head for each class; `None` without a stored head:
+    /// Row of the stored head for each of the dataset's rows; `None` without a stored head:
     /// the dataset then has a zero-shot head of its own.
     pub head_rows: Option<Vec<usize>>,
 }
@@ -182,7 +182,7 @@ impl Inputs {
         for dataset in &opened {
             notices.extend(dataset.problems().iter().map(|p| format!("{}: {p}", dataset.name())));
         }
-        let named = stored_head(&spec, &pair, &opened)?;
+        let named = head::stored_head(&spec, &pair, &opened)?;
         let datasets = opened
             .into_iter()
             .map(|dataset| {
@@ -227,6 +227,7 @@ impl Inputs {
                     images: loaded.order.len(),
                     classes: loaded.dataset.classes().len(),
                     rounds: rounds(loaded.order.len()),
+                    benchmark: loaded.dataset.benchmark().cloned(),
                 })
                 .collect(),
             variants: std::iter::once(Variant::dense())
@@ -309,89 +310,6 @@ fn layer_table(pair: &Pair) -> Vec<LayerInfo> {
             }
         })
         .collect()
-}
-
-/// A stored head whose rows have names.
-struct NamedHead {
-    classes: HeadClasses,
-    from: String,
-    row_of: HashMap<String, usize>,
-}
-
-impl NamedHead {
-    /// The head's row of each class of `dataset`.
-    fn rows_of(&self, dataset: &Dataset) -> Result<Vec<usize>, InputsError> {
-        let rows: Vec<Option<usize>> =
-            dataset.classes().iter().map(|class| self.row_of.get(&key(class)).copied()).collect();
-        let missing: Vec<String> = std::iter::zip(dataset.classes(), &rows)
-            .filter(|(_, row)| row.is_none())
-            .map(|(class, _)| class.clone())
-            .collect();
-        if !missing.is_empty() {
-            return Err(InputsError::UnknownClasses {
-                name: dataset.name().into(),
-                missing,
-                head: self.classes.names.len(),
-                from: self.from.clone(),
-            });
-        }
-        unique(&format!("dataset `{}`", dataset.name()), dataset.classes())?;
-        Ok(rows.into_iter().flatten().collect())
-    }
-}
-
-/// Names are compared without case and surrounding space.
-fn key(class: &str) -> String {
-    class.trim().to_lowercase()
-}
-
-fn unique(what: &str, classes: &[String]) -> Result<HashMap<String, usize>, InputsError> {
-    let mut row_of = HashMap::with_capacity(classes.len());
-    for (row, class) in classes.iter().enumerate() {
-        if row_of.insert(key(class), row).is_some() {
-            return Err(InputsError::TwiceNamed { what: what.into(), class: class.clone() });
-        }
-    }
-    Ok(row_of)
-}
-
-/// Names the rows of the pair's stored head, if it has one: by
-/// `checkpoints.head_classes`, else by the first id dataset's classes. The
-/// prompts of its zero-shot twin are the first id dataset's too.
-fn stored_head(
-    spec: &Spec,
-    pair: &Pair,
-    datasets: &[Dataset],
-) -> Result<Option<NamedHead>, InputsError> {
-    let Some(info) = &pair.head else { return Ok(None) };
-    let path = if info.finetuned { pair.finetuned.path() } else { pair.zeroshot.path() };
-    let first_id = std::iter::zip(&spec.datasets, datasets)
-        .find(|(asked, _)| asked.role == Role::Id)
-        .map(|(_, dataset)| dataset);
-    let (names, from) = match (&spec.checkpoints.head_classes, first_id) {
-        (Some(file), _) => {
-            (read_classes(file).map_err(InputsError::HeadClasses)?, file.display().to_string())
-        }
-        (None, Some(dataset)) => {
-            (dataset.classes().to_vec(), format!("the first id dataset, `{}`,", dataset.name()))
-        }
-        (None, None) => {
-            return Err(InputsError::NoHeadClasses { path: path.into(), rows: info.classes });
-        }
-    };
-    if names.len() != info.classes {
-        return Err(InputsError::HeadRows {
-            path: path.into(),
-            rows: info.classes,
-            from,
-            got: names.len(),
-        });
-    }
-    let row_of = unique("the stored head's class list", &names)?;
-    let templates = first_id
-        .or(datasets.first())
-        .map_or_else(|| vec![DEFAULT_TEMPLATE.to_string()], |dataset| dataset.templates().to_vec());
-    Ok(Some(NamedHead { classes: HeadClasses { names, templates }, from, row_of }))
 }
 
 /// Bytes for decoded pixels: what the largest rounds need, at most a third of

@@ -32,6 +32,7 @@ fn header(sets: &[(&str, Role, usize)]) -> Header {
         images,
         classes: 10,
         rounds: rounds(images, 64),
+        benchmark: None,
     };
     Header {
         schema: SCHEMA,

@@ -182,7 +182,10 @@ impl PixelCache {
 
     fn decode_one(&self, dataset: &Dataset, image: usize) -> Decoded {
         let bytes = dataset.bytes(image).map_err(|error| error.to_string())?;
-        let pixels = self.preprocess.decode(&bytes).map_err(|error| error.to_string())?;
+        let pixels = self
+            .preprocess
+            .decode_within(&bytes, dataset.frame())
+            .map_err(|error| error.to_string())?;
         Ok(pixels.into())
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::decode::{self, Format};
 use super::{Dataset, DatasetError, Layout, Problem, prompts};
+use crate::sweep::event::Benchmark;
 use crate::sweep::spec::{DatasetSpec, Role};
 
 /// So many images are decoded in full; of all others the first bytes are read.
@@ -31,6 +32,8 @@ pub struct Description {
     pub images: usize,
     /// Bytes of all encoded images.
     pub bytes: u64,
+    /// Which published dataset it is, and how many images that has.
+    pub benchmark: Option<Benchmark>,
     /// Every class with its number of images, in label order.
     pub classes: Vec<ClassCount>,
     /// Prompt templates.
@@ -78,15 +81,24 @@ pub struct Unreadable {
     pub reason: String,
 }
 
-/// Opens a dataset as a sweep would and says what it is. The first bytes of
-/// every image are looked at; some, chosen by a seed, are decoded in full.
+/// How closely the images are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The first bytes of every image; some, chosen by a seed, are decoded in
+    /// full. Of parquet files only these.
+    Sample,
+    /// Every image is decoded in full.
+    Every,
+}
+
+/// Opens a dataset as a sweep would and says what it is.
 ///
 /// # Errors
 /// When the dataset cannot be opened, as [`Dataset::open`] says.
-pub fn describe(path: &Path) -> Result<Description, DatasetError> {
+pub fn describe(path: &Path, depth: Depth) -> Result<Description, DatasetError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let spec = DatasetSpec::new(name, Role::Id, path);
-    Ok(Description::of(&Dataset::open(&spec)?))
+    Ok(Description::of(&Dataset::open(&spec)?, depth))
 }
 
 /// What was seen of one image.
@@ -99,13 +111,18 @@ struct Seen {
 impl Description {
     /// Describes an open dataset.
     #[must_use]
-    pub fn of(dataset: &Dataset) -> Self {
+    pub fn of(dataset: &Dataset, depth: Depth) -> Self {
         let mut full = dataset.order(0);
-        full.truncate(DECODED);
+        full.truncate(if depth == Depth::Every { usize::MAX } else { DECODED });
         let chosen: std::collections::HashSet<usize> = full.iter().copied().collect();
         let seen: Vec<Seen> = (0..dataset.len())
             .into_par_iter()
-            .map(|i| if chosen.contains(&i) { decoded(dataset, i) } else { glimpsed(dataset, i) })
+            .map(|i| match dataset.layout() {
+                _ if chosen.contains(&i) => decoded(dataset, i),
+                // A glimpse would cost a whole page.
+                Layout::Parquet => Seen { format: None, size: None, error: None },
+                _ => glimpsed(dataset, i),
+            })
             .collect();
         let mut formats: BTreeMap<String, usize> = BTreeMap::new();
         for format in seen.iter().filter_map(|s| s.format) {
@@ -133,12 +150,13 @@ impl Description {
             .zip(counts)
             .map(|(name, images)| ClassCount { name: name.clone(), images })
             .collect();
-        let first = classes.first().map(|c| prompts(&c.name, dataset.templates()));
+        let first = dataset.rows().first().map(|name| prompts(name, dataset.templates()));
         Self {
             path: dataset.path().into(),
             layout: dataset.layout(),
             split: dataset.split().map(str::to_string),
             images: dataset.len(),
+            benchmark: dataset.benchmark().cloned(),
             bytes: dataset.encoded_bytes(),
             classes,
             templates: dataset.templates().to_vec(),
@@ -214,6 +232,12 @@ impl fmt::Display for Description {
         let megabytes = self.bytes as f64 / 1e6;
         let text = format!("{}, {megabytes:.1} MB: {}", self.images, formats.join(", "));
         line(f, "images", &text)?;
+        if let Some(benchmark) = &self.benchmark {
+            let whole = if benchmark.images == self.images { "whole" } else { "NOT whole" };
+            let text =
+                format!("{}, {whole}: {}/{} images", benchmark.name, self.images, benchmark.images);
+            line(f, "benchmark", &text)?;
+        }
         if let Some(Sizes { width, height }) = self.sizes {
             let span = |(low, high): (usize, usize)| {
                 if low == high { low.to_string() } else { format!("{low}–{high}") }
@@ -282,7 +306,7 @@ mod tests {
     fn text_and_json() {
         let dir = folder(2);
         std::fs::write(dir.path().join("class 00/bad.png"), b"not a picture").unwrap();
-        let described = describe(dir.path()).unwrap();
+        let described = describe(dir.path(), Depth::Sample).unwrap();
         assert_eq!((described.images, described.unreadable, described.decoded), (4, 1, 4));
         assert_eq!(described.sizes, Some(Sizes { width: (1, 1), height: (2, 2) }));
         assert_eq!(described.formats, BTreeMap::from([("PNM".into(), 3)]));
@@ -300,7 +324,7 @@ mod tests {
         let dir = folder(30);
         let long = format!("{}\n", "word ".repeat(60));
         std::fs::write(dir.path().join("classnames.txt"), long.repeat(30)).unwrap();
-        let text = describe(dir.path()).unwrap().to_string();
+        let text = describe(dir.path(), Depth::Sample).unwrap().to_string();
         assert!(text.contains("(22 more)"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
     }
@@ -310,8 +334,10 @@ mod tests {
         let dir = folder(60);
         let path = dir.path().join("class 00/zzz.png");
         std::fs::write(path, b"\x89PNG\r\n\x1a\n but then nothing").unwrap();
-        let described = describe(dir.path()).unwrap();
+        let described = describe(dir.path(), Depth::Sample).unwrap();
         assert_eq!((described.images, described.decoded), (121, 64));
         assert_eq!(described.formats["PNG"], 1);
+        let all = describe(dir.path(), Depth::Every).unwrap();
+        assert_eq!((all.decoded, all.unreadable), (121, 1));
     }
 }

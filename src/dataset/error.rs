@@ -54,7 +54,7 @@ pub enum DatasetError {
     },
     /// Images that cannot be decoded: all of those asked for, by name.
     #[error(
-        "dataset `{dataset}`: {} of the images cannot be decoded: {}; repair or remove them",
+        "dataset `{dataset}`: {} of the images cannot be decoded: {}; repair or remove them, or leave them out by `unreadable = \"skip\"` in the dataset's section",
         failed.len(),
         first_few(failed)
     )]

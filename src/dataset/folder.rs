@@ -1,6 +1,6 @@
 //! Image folders: one folder per class.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,24 +38,29 @@ impl Folder {
 /// (sorted names); when every name is a number, in numeric order, because
 /// ImageNetV2's folders 0 … 999 are labels and `10` sorts before `2`.
 ///
+/// Several `roots` with class folders of the same names are taken together
+/// (ImageNet-C's severities); keys are paths below `base`.
+///
 /// # Errors
 /// When a folder cannot be read or a file name is not UTF-8.
-pub(crate) fn list(root: &Path) -> Result<Folder, DatasetError> {
-    let mut names = Vec::new();
+pub(crate) fn list(roots: &[PathBuf], base: &Path) -> Result<Folder, DatasetError> {
+    let mut names = BTreeSet::new();
     let mut loose = 0;
-    for entry in fs::read_dir(root).map_err(DatasetError::read(root))? {
-        let entry = entry.map_err(DatasetError::read(root))?;
-        let name = text(&entry.path(), entry.file_name())?;
-        if name.starts_with('.') {
-            continue;
-        }
-        if entry.path().is_dir() {
-            names.push(name);
-        } else {
-            loose += usize::from(is_image(&name));
+    for root in roots {
+        for entry in fs::read_dir(root).map_err(DatasetError::read(root))? {
+            let entry = entry.map_err(DatasetError::read(root))?;
+            let name = text(&entry.path(), entry.file_name())?;
+            if name.starts_with('.') {
+                continue;
+            }
+            if entry.path().is_dir() {
+                names.insert(name);
+            } else {
+                loose += usize::from(is_image(&name));
+            }
         }
     }
-    names.sort();
+    let mut names: Vec<String> = names.into_iter().collect();
     let numbers: Option<Vec<u32>> = names
         .iter()
         .map(|name| name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse().ok()).flatten())
@@ -70,14 +75,16 @@ pub(crate) fn list(root: &Path) -> Result<Folder, DatasetError> {
     if loose > 0 {
         folder.problems.push(Problem::new(format!(
             "{}: {loose} images lie outside class folders and are left out",
-            root.display()
+            base.display()
         )));
     }
     let mut empty = Vec::new();
     for (label, name) in names.iter().enumerate() {
         let mut files = Vec::new();
-        let mut walk = Walk { files: &mut files, seen: HashSet::new(), root };
-        walk.folder(&root.join(name), 0)?;
+        let mut walk = Walk { files: &mut files, seen: HashSet::new(), root: base };
+        for folder in roots.iter().map(|root| root.join(name)).filter(|path| path.is_dir()) {
+            walk.folder(&folder, 0)?;
+        }
         if files.is_empty() {
             empty.push(name.clone());
         }
@@ -91,7 +98,7 @@ pub(crate) fn list(root: &Path) -> Result<Folder, DatasetError> {
     if !empty.is_empty() {
         folder.problems.push(Problem::new(format!(
             "{}: {} class folders have no images: {}",
-            root.display(),
+            base.display(),
             empty.len(),
             super::few(&empty)
         )));
@@ -133,9 +140,11 @@ impl Walk<'_> {
                 continue;
             }
             let path = entry.path();
-            if path.is_dir() {
+            // A link to nowhere is left out; a pipe would be waited for.
+            let Ok(kind) = fs::metadata(&path) else { continue };
+            if kind.is_dir() {
                 self.folder(&path, depth + 1)?;
-            } else if is_image(&name) {
+            } else if kind.is_file() && is_image(&name) {
                 let key = path.strip_prefix(self.root).unwrap_or(&path);
                 self.files.push((key.to_string_lossy().into_owned(), path));
             }
@@ -161,7 +170,7 @@ mod tests {
     #[test]
     fn sorted_names_are_the_labels() {
         let dir = tree(&["b/x/1.JPG", "a/2.png", "a/3.txt", "a/.hidden.png", "stray.png"]);
-        let folder = list(dir.path()).unwrap();
+        let folder = list(&[dir.path().into()], dir.path()).unwrap();
         assert_eq!(folder.names, ["a", "b"]);
         let mut got: Vec<_> = folder.entries.iter().map(|e| (e.key.as_str(), e.label)).collect();
         got.sort();
@@ -172,7 +181,7 @@ mod tests {
     #[test]
     fn numbers_sort_as_numbers() {
         let dir = tree(&["10/a.png", "2/a.png", "0/a.png"]);
-        let mut folder = list(dir.path()).unwrap();
+        let mut folder = list(&[dir.path().into()], dir.path()).unwrap();
         assert_eq!(
             (folder.numeric, folder.names.clone()),
             (true, vec!["0".into(), "2".into(), "10".into()])
@@ -188,7 +197,7 @@ mod tests {
         let dir = tree(&["a/1.png"]);
         std::os::unix::fs::symlink(dir.path(), dir.path().join("a/loop")).unwrap();
         std::os::unix::fs::symlink(dir.path().join("a"), dir.path().join("a/self")).unwrap();
-        let folder = list(dir.path()).unwrap();
+        let folder = list(&[dir.path().into()], dir.path()).unwrap();
         assert!(folder.entries.iter().any(|e| e.key == "a/1.png"));
         assert!(folder.entries.len() < 4, "{:?}", folder.entries);
     }

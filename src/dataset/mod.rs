@@ -15,7 +15,9 @@ pub mod decode;
 mod describe;
 mod error;
 mod folder;
+mod imagenet;
 mod layout;
+mod objectnet;
 mod open;
 pub mod order;
 mod parquet;
@@ -31,10 +33,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::sweep::event::Benchmark;
+
 pub use cache::PixelCache;
 pub use decode::{DecodeError, Preprocess};
-pub use describe::{ClassCount, Description, Sizes, Unreadable, describe};
+pub use describe::{ClassCount, Depth, Description, Sizes, Unreadable, describe};
 pub use error::DatasetError;
+pub use imagenet::{ImageNetId, recognise_names};
 pub use layout::Layout;
 pub use prompts::{DEFAULT_TEMPLATE, prompts, read_classes, read_templates};
 
@@ -110,11 +115,17 @@ struct Inner {
     layout: Layout,
     split: Option<String>,
     classes: Vec<String>,
+    rows: Option<Vec<String>>,
+    groups: Option<Vec<Vec<usize>>>,
+    imagenet: Option<Vec<ImageNetId>>,
+    benchmark: Option<Benchmark>,
+    frame: usize,
     templates: Vec<String>,
     limit: Option<usize>,
     entries: Vec<Entry>,
     shards: Vec<(PathBuf, File)>,
     tables: Vec<parquet::Table>,
+    skipped: Vec<Unreadable>,
     problems: Vec<Problem>,
 }
 
@@ -159,6 +170,46 @@ impl Dataset {
     #[must_use]
     pub fn classes(&self) -> &[String] {
         &self.0.classes
+    }
+
+    /// What a head has a row for, in the order of its rows: the classes, but of
+    /// ObjectNet by WiSE-FT's protocol the ImageNet classes they stand for.
+    #[must_use]
+    pub fn rows(&self) -> &[String] {
+        self.0.rows.as_deref().unwrap_or(&self.0.classes)
+    }
+
+    /// The rows whose largest logit is a class's own, for each class; `None`
+    /// where each row is a class.
+    #[must_use]
+    pub fn groups(&self) -> Option<&[Vec<usize>]> {
+        self.0.groups.as_deref()
+    }
+
+    /// The ImageNet class of each of [`Self::rows`]; `None` where they are
+    /// others, or not known to be.
+    #[must_use]
+    pub fn imagenet(&self) -> Option<&[ImageNetId]> {
+        self.0.imagenet.as_deref()
+    }
+
+    /// Which published dataset it is, and how many images that has; `None`
+    /// for all that are not recognised.
+    #[must_use]
+    pub fn benchmark(&self) -> Option<&Benchmark> {
+        self.0.benchmark.as_ref()
+    }
+
+    /// Pixels to cut from each side of an image before anything else.
+    #[must_use]
+    pub fn frame(&self) -> usize {
+        self.0.frame
+    }
+
+    /// Images left out because they cannot be read, as the spec allows.
+    #[must_use]
+    pub fn skipped(&self) -> &[Unreadable] {
+        &self.0.skipped
     }
 
     /// Prompt templates, at least one.
@@ -265,6 +316,13 @@ impl Dataset {
         };
         for text in self.classes().iter().chain(self.templates()) {
             field(text.as_bytes());
+        }
+        for (row, class) in self.0.groups.iter().flatten().zip(self.rows()) {
+            field(class.as_bytes());
+            row.iter().for_each(|n| field(&n.to_le_bytes()));
+        }
+        if self.frame() > 0 {
+            field(&self.frame().to_le_bytes());
         }
         let tables = self.0.tables.iter().map(|table| &table.path);
         for path in self.0.shards.iter().map(|(path, _)| path).chain(tables) {

@@ -10,8 +10,13 @@ use super::{Entry, IMAGE_EXTENSIONS, Location, Problem};
 
 /// A tar block; headers and data are padded to it.
 const BLOCK: u64 = 512;
-/// A label is a short number: nothing longer is read.
-const LABEL_MAX: u64 = 64;
+/// What may hold a sample's label, the surest first, and the bytes it may have.
+const LABELS: [(&str, u64); 3] = [("cls", 64), ("json", 1 << 16), ("txt", 512)];
+/// Fields of a `.json` that are labels, in this order.
+const FIELDS: [&str; 6] = ["cls", "label", "class", "target", "class_name", "label_name"];
+
+/// Class names to look labels up in.
+pub(crate) type Names<'a> = HashMap<&'a str, u32>;
 
 /// What one shard holds, in the order of the file.
 #[derive(Debug, Default)]
@@ -26,7 +31,8 @@ pub(crate) struct Index {
 #[derive(Default)]
 struct Sample {
     image: Option<(u64, u64, String)>,
-    label: Option<(u64, u64)>,
+    /// Offset and length by place in [`LABELS`].
+    labels: [Option<(u64, u64)>; LABELS.len()],
 }
 
 /// Splits a path as the `webdataset` package does: the key goes to the first
@@ -37,12 +43,18 @@ pub(crate) fn key_and_extension(path: &str) -> Option<(&str, String)> {
     (dot > name).then(|| (&path[..dot], path[dot + 1..].to_ascii_lowercase()))
 }
 
-/// Reads the headers of one shard. `shard` is its number in the dataset.
+/// Reads the headers of one shard. `shard` is its number in the dataset;
+/// labels that are words are looked up in `names`.
 ///
 /// # Errors
 /// When the file is not a tar, is cut short, or a sample has no usable label,
 /// no image, or comes twice.
-pub(crate) fn index(path: &Path, shard: u32, file: &File) -> Result<Index, DatasetError> {
+pub(crate) fn index(
+    path: &Path,
+    shard: u32,
+    file: &File,
+    names: &Names<'_>,
+) -> Result<Index, DatasetError> {
     let length = file.metadata().map_err(DatasetError::read(path))?.len();
     let mut samples: Vec<(String, Sample)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
@@ -69,7 +81,8 @@ pub(crate) fn index(path: &Path, shard: u32, file: &File) -> Result<Index, Datas
         let name = entry_name(&entry);
         let Some((key, extension)) = key_and_extension(&name) else { continue };
         let image = IMAGE_EXTENSIONS.contains(&extension.as_str());
-        if !image && extension != "cls" {
+        let label = LABELS.iter().position(|(name, _)| *name == extension);
+        if !image && label.is_none() {
             continue;
         }
         let at = *known.entry(key.to_string()).or_insert_with(|| {
@@ -77,17 +90,20 @@ pub(crate) fn index(path: &Path, shard: u32, file: &File) -> Result<Index, Datas
             samples.len() - 1
         });
         let sample = &mut samples[at].1;
-        if image {
-            if let Some((.., other)) = &sample.image {
+        if let Some(label) = label {
+            if sample.labels[label].replace((offset, size)).is_some() {
                 let message = format!(
-                    "expected one image, got two (`.{other}` and `.{extension}`); keep one of them"
+                    "expected one `.{extension}`, got two; the sample is in the shard twice"
                 );
                 return Err(DatasetError::sample(path, key, message));
             }
-            sample.image = Some((offset, size, extension));
-        } else if sample.label.replace((offset, size)).is_some() {
-            let message = "expected one `.cls`, got two; the sample is in the shard twice";
+        } else if let Some((.., other)) = &sample.image {
+            let message = format!(
+                "expected one image, got two (`.{other}` and `.{extension}`); keep one of them"
+            );
             return Err(DatasetError::sample(path, key, message));
+        } else {
+            sample.image = Some((offset, size, extension));
         }
     }
     let mut index = Index::default();
@@ -102,17 +118,16 @@ pub(crate) fn index(path: &Path, shard: u32, file: &File) -> Result<Index, Datas
     }
     for (key, sample) in samples {
         let Some((offset, length, _)) = sample.image else {
-            index.problems.push(Problem::new(format!(
-                "{}: sample `{key}` has a label but no image: left out",
-                path.display()
-            )));
+            // A lone `.json` or `.txt` is no sample: shards carry notes too.
+            if sample.labels[0].is_some() {
+                index.problems.push(Problem::new(format!(
+                    "{}: sample `{key}` has a label but no image: left out",
+                    path.display()
+                )));
+            }
             continue;
         };
-        let Some((at, size)) = sample.label else {
-            let message = "expected a label in `.cls`, got none; add one, or remove the image";
-            return Err(DatasetError::sample(path, key, message));
-        };
-        let label = read_label(file, at, size)
+        let label = read_label(file, &sample, names)
             .map_err(|message| DatasetError::sample(path, key.as_str(), message))?;
         index.entries.push(Entry { key, label, at: Location::Shard { shard, offset, length } });
     }
@@ -124,14 +139,44 @@ fn entry_name<R: std::io::Read>(entry: &tar::Entry<'_, R>) -> String {
     String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_string()
 }
 
-fn read_label(file: &File, at: u64, size: u64) -> Result<u32, String> {
-    if size > LABEL_MAX {
-        return Err(format!("expected a whole number in `.cls`, got {size} bytes"));
+/// The label by the surest part of a sample that has one.
+fn read_label(file: &File, sample: &Sample, names: &Names<'_>) -> Result<u32, String> {
+    let part = std::iter::zip(LABELS, sample.labels).find_map(|(kind, at)| Some((kind, at?)));
+    let Some(((extension, most), (at, size))) = part else {
+        return Err("expected a label in `.cls` (or `.json`, or `.txt`), got none".into());
+    };
+    if size > most {
+        return Err(format!("expected a label in `.{extension}`, got {size} bytes"));
     }
-    let bytes = read_at(file, at, size).map_err(|error| format!("cannot read `.cls`: {error}"))?;
+    let bytes =
+        read_at(file, at, size).map_err(|error| format!("cannot read `.{extension}`: {error}"))?;
     let text = String::from_utf8_lossy(&bytes);
-    text.trim().parse().map_err(|_| {
-        format!("expected a class index (0, 1, …) in `.cls`, got `{}`", text.trim().escape_debug())
+    let text = match extension {
+        "json" => field(&text)?,
+        _ => text.trim().to_string(),
+    };
+    match text.parse() {
+        Ok(number) => Ok(number),
+        Err(_) => names.get(text.as_str()).copied().ok_or_else(|| {
+            format!(
+                "expected a class index (0, 1, …) or a class name in `.{extension}`, got `{}`",
+                text.escape_debug()
+            )
+        }),
+    }
+}
+
+/// The label among the fields of a `.json`.
+fn field(text: &str) -> Result<String, String> {
+    let json: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| format!("`.json`: {error}"))?;
+    let found = FIELDS.iter().find_map(|name| match json.get(name)? {
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        serde_json::Value::String(text) => Some(text.trim().to_string()),
+        _ => None,
+    });
+    found.ok_or_else(|| {
+        format!("expected a label in `.json`, in one of the fields {}, got none", FIELDS.join(", "))
     })
 }
 
@@ -176,7 +221,8 @@ pub(crate) mod tests {
     fn indexed(bytes: &[u8]) -> Result<Index, DatasetError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        index(file.path(), 3, &file.reopen().unwrap())
+        let names = HashMap::from([("cat", 0), ("red fox", 7)]);
+        index(file.path(), 3, &file.reopen().unwrap(), &names)
     }
 
     fn error(bytes: &[u8]) -> String {
@@ -222,7 +268,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         assert!(error(&tar(&[("s1.png", b"x")])).contains("`s1`: expected a label"));
-        assert!(error(&tar(&[("s1.png", b"x"), ("s1.cls", b"cat")])).contains("got `cat`"));
+        assert!(error(&tar(&[("s1.png", b"x"), ("s1.cls", b"cow")])).contains("got `cow`"));
         assert!(error(&tar(&[("s1.png", b"x"), ("s1.cls", b"-1")])).contains("got `-1`"));
         assert!(error(&tar(&[("s.png", b"x"), ("s.jpg", b"x"), ("s.cls", b"1")])).contains("two"));
         assert!(
@@ -230,6 +276,22 @@ pub(crate) mod tests {
         );
         assert!(error(b"this is not a tar file at all").contains("expected a"));
         assert!(error(&[7; 4096]).contains("expected a"));
+    }
+
+    #[test]
+    fn labels_are_read_from_the_surest_part() {
+        let label = |parts: &[(&str, &[u8])]| {
+            let mut members: Vec<(&str, &[u8])> = vec![("s1.png", b"x")];
+            members.extend_from_slice(parts);
+            indexed(&tar(&members)).map(|index| index.entries[0].label).map_err(|e| e.to_string())
+        };
+        assert_eq!(label(&[("s1.txt", b"red fox\n")]), Ok(7));
+        assert_eq!(label(&[("s1.json", br#"{"width": 3, "label": 5}"#)]), Ok(5));
+        assert_eq!(label(&[("s1.json", br#"{"class_name": "cat"}"#)]), Ok(0));
+        assert_eq!(label(&[("s1.txt", b"a caption"), ("s1.json", b"{}"), ("s1.cls", b"2")]), Ok(2));
+        assert!(label(&[("s1.txt", b"a caption")]).unwrap_err().contains("`a caption`"));
+        assert!(label(&[("s1.json", b"{}")]).unwrap_err().contains("class_name"));
+        assert!(label(&[("s1.json", b"{")]).unwrap_err().contains("`.json`"));
     }
 
     #[test]

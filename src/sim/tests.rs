@@ -10,6 +10,7 @@ fn engine(script: SimScript) -> SimEngine {
         images: 300,
         classes: 10,
         rounds: vec![300],
+        benchmark: None,
     };
     let header = Header {
         schema: SCHEMA,

@@ -162,6 +162,37 @@ pub struct DatasetInfo {
     /// Where each round ends: images visited after rounds 0, 1, …; ascending,
     /// the last equals `images`.
     pub rounds: Vec<usize>,
+    /// Which published dataset it is; `None` for all that are not recognised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub benchmark: Option<Benchmark>,
+}
+
+impl DatasetInfo {
+    /// How many of the images that the published dataset has are measured, as
+    /// `9998/10000`; `None` where it is none, or whole.
+    #[must_use]
+    pub fn badge(&self) -> Option<String> {
+        let whole = self.benchmark.as_ref()?.images;
+        (whole != self.images).then(|| format!("{}/{whole}", self.images))
+    }
+}
+
+/// A published dataset, and how its images are made into the numbers that
+/// papers report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Benchmark {
+    /// As `ImageNet-V2`, or `ObjectNet, wise-ft protocol`.
+    pub name: String,
+    /// How many images it has when it is whole.
+    pub images: usize,
+}
+
+impl Benchmark {
+    /// A dataset of this name and size.
+    #[must_use]
+    pub fn new(name: impl Into<String>, images: usize) -> Self {
+        Self { name: name.into(), images }
+    }
 }
 
 /// A layer as the header tells it.

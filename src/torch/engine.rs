@@ -294,6 +294,8 @@ struct Heads {
 struct List {
     classes: Vec<String>,
     templates: Vec<String>,
+    /// Rows whose largest logit is a class's; empty where each row is a class.
+    groups: Vec<Vec<usize>>,
 }
 
 impl List {
@@ -322,8 +324,9 @@ impl Heads {
         let mut heads = Self::default();
         for LoadedDataset { dataset, .. } in &inputs.datasets {
             let list = List {
-                classes: dataset.classes().to_vec(),
+                classes: dataset.rows().to_vec(),
                 templates: dataset.templates().to_vec(),
+                groups: dataset.groups().unwrap_or_default().to_vec(),
             };
             let index = heads.lists.iter().position(|other| *other == list).unwrap_or_else(|| {
                 heads.lists.push(list);
@@ -343,8 +346,11 @@ impl Heads {
         let Some(classes) = &inputs.head else { return Ok(None) };
         if self.stored.is_none() {
             let both = inputs.pair.head.is_some_and(|head| head.zeroshot && head.finetuned);
-            let list =
-                List { classes: classes.names.clone(), templates: classes.templates.clone() };
+            let list = List {
+                classes: classes.names.clone(),
+                templates: classes.templates.clone(),
+                groups: Vec::new(),
+            };
             let prompts = if both {
                 ClassPrompts::default()
             } else {
@@ -371,6 +377,7 @@ impl Heads {
                 Some(rows) if !rows.iter().copied().eq(0..head.classes()) => head.rows(rows)?,
                 _ => head,
             };
+            let head = head.grouped(loaded.dataset.groups().unwrap_or_default())?;
             return Ok(self.rows.insert(head));
         }
         let list = *self.list_of.get(id.index()).ok_or_else(unknown)?;
@@ -381,8 +388,9 @@ impl Heads {
             return Ok(&self.made[index].2);
         }
         let architecture = &inputs.pair.architecture;
-        let prompts = self.lists.get(list).ok_or_else(unknown)?.prompts(architecture)?;
-        let head = model.zero_shot_head(at.alpha, &at.plan, &prompts)?;
+        let asked = self.lists.get(list).ok_or_else(unknown)?;
+        let prompts = asked.prompts(architecture)?;
+        let head = model.zero_shot_head(at.alpha, &at.plan, &prompts)?.grouped(&asked.groups)?;
         if self.made.len() >= HEADS_KEPT {
             self.made.clear();
         }

@@ -34,20 +34,53 @@ impl ClassPrompts {
 /// What normalised image features are multiplied with.
 #[derive(Debug)]
 pub struct Head {
-    /// \[classes, embed\].
+    /// \[rows, embed\].
     weight: Tensor,
-    /// \[classes\]; `None` counts as zeros.
+    /// \[rows\]; `None` counts as zeros.
     bias: Option<Tensor>,
+    /// \[classes, widest\]: the rows of each class, filled up with its first;
+    /// `None` where each row is a class.
+    groups: Option<Tensor>,
 }
 
 impl Head {
     /// Number of classes.
     #[must_use]
     pub fn classes(&self) -> usize {
-        self.weight.size().first().map_or(0, |&n| n as usize)
+        let of = self.groups.as_ref().unwrap_or(&self.weight);
+        of.size().first().map_or(0, |&n| n as usize)
     }
 
-    /// The weights, \[classes, embed\].
+    /// One class for each group of rows: its logit is the largest of theirs. No
+    /// groups leave the head as it is.
+    ///
+    /// # Errors
+    /// When a group is empty, a row is not there, or the device fails.
+    pub fn grouped(self, groups: &[Vec<usize>]) -> Result<Self, TorchError> {
+        let doing = "group the rows of the head";
+        let widest = groups.iter().map(Vec::len).max().unwrap_or(0);
+        if widest == 0 {
+            return Ok(self);
+        }
+        let rows = self.weight.size().first().map_or(0, |&n| n as usize);
+        let mut index = Vec::with_capacity(groups.len() * widest);
+        for group in groups {
+            let Some(&first) = group.first().filter(|_| group.iter().all(|&row| row < rows)) else {
+                return Err(TorchError::Input(format!(
+                    "{doing}: expected rows under {rows} for each class, got {group:?}"
+                )));
+            };
+            let filled = group.iter().copied().chain(std::iter::repeat(first)).take(widest);
+            index.extend(filled.map(|row| row as i64));
+        }
+        let shape = [groups.len() as i64, widest as i64];
+        let device = self.weight.device();
+        let groups =
+            guarded(doing, || Tensor::f_from_slice(&index)?.f_view(shape)?.f_to_device(device))?;
+        Ok(Self { groups: Some(groups), ..self })
+    }
+
+    /// The weights, \[rows, embed\]: a row is a class, but in a grouped head.
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
@@ -61,7 +94,7 @@ impl Head {
         guarded("take rows of the stored head", || {
             let index = Tensor::f_from_slice(&index)?.f_to_device(self.weight.device())?;
             let bias = self.bias.as_ref().map(|b| b.f_index_select(0, &index)).transpose()?;
-            Ok(Self { weight: self.weight.f_index_select(0, &index)?, bias })
+            Ok(Self { weight: self.weight.f_index_select(0, &index)?, bias, groups: None })
         })
     }
 
@@ -70,7 +103,12 @@ impl Head {
     /// # Errors
     /// When the device fails.
     pub fn logits(&self, features: &Tensor) -> Result<Tensor, TchError> {
-        features.f_linear(&self.weight, self.bias.as_ref())
+        let rows = features.f_linear(&self.weight, self.bias.as_ref())?;
+        let Some(groups) = &self.groups else { return Ok(rows) };
+        let [classes, widest] = [0, 1].map(|axis| groups.size().get(axis).copied().unwrap_or(1));
+        rows.f_index_select(-1, &groups.f_view(-1)?)?
+            .f_view([-1, classes, widest])?
+            .f_amax([-1].as_slice(), false)
     }
 }
 
@@ -120,7 +158,7 @@ pub fn zero_shot(
             false,
             Kind::Float,
         )?;
-        Ok(Head { weight: normalized(&mean)?.f_mul_scalar(scale)?, bias: None })
+        Ok(Head { weight: normalized(&mean)?.f_mul_scalar(scale)?, bias: None, groups: None })
     })
 }
 
@@ -210,6 +248,7 @@ impl StoredHead {
         Ok(Head {
             weight: self.weights.get(HEAD_WEIGHT, &[self.classes, self.embed])?,
             bias: Some(self.weights.get(HEAD_BIAS, &[self.classes])?),
+            groups: None,
         })
     }
 
@@ -219,5 +258,36 @@ impl StoredHead {
     /// When the device fails.
     pub fn zeros(&self, alpha: Alpha, plan: &Plan) -> Result<Vec<Zeros>, TorchError> {
         self.weights.zeros(alpha, plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_its_largest_logit() {
+        let weight = Tensor::from_slice(&[1.0f32, 0.0, 0.0, 1.0, 2.0, 2.0, -1.0, 0.0]).view([4, 2]);
+        let bias = Some(Tensor::from_slice(&[0.0f32, 0.0, -1.0, 0.0]));
+        let head = Head { weight, bias, groups: None };
+        let features = Tensor::from_slice(&[0.6f32, 0.8, -1.0, 0.0]).view([2, 2]);
+        // Logits of the rows: 0.6, 0.8, 1.8, −0.6 and −1, 0, −3, 1.
+        let head = head.grouped(&[vec![3], vec![0, 1, 2]]).unwrap();
+        assert_eq!(head.classes(), 2);
+        let got = Vec::<f32>::try_from(head.logits(&features).unwrap().view(-1)).unwrap();
+        let want = [-0.6, 1.8, 1.0, 0.0];
+        assert!(std::iter::zip(&got, want).all(|(a, b)| (a - b).abs() < 1e-6), "{got:?}");
+    }
+
+    #[test]
+    fn groups_that_do_not_fit_are_refused() {
+        let head = || Head {
+            weight: Tensor::zeros([3, 2], tch::kind::FLOAT_CPU),
+            bias: None,
+            groups: None,
+        };
+        assert!(head().grouped(&[vec![0], vec![]]).unwrap_err().to_string().contains("under 3"));
+        assert!(head().grouped(&[vec![3]]).is_err());
+        assert_eq!(head().grouped(&[]).unwrap().classes(), 3);
     }
 }

@@ -137,6 +137,7 @@ impl Script {
                 images: it.images,
                 classes: 22,
                 rounds,
+                benchmark: None,
             }
         });
         let header = Header {

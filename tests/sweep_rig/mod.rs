@@ -23,6 +23,7 @@ pub fn header(sizes: &[usize], points: usize, batch: usize) -> Header {
         images,
         classes: 10,
         rounds: rounds(images, batch),
+        benchmark: None,
     };
     Header {
         schema: SCHEMA,

@@ -73,7 +73,15 @@ impl Preprocess {
     /// When the bytes are no image of a known format, are damaged or cut
     /// short, or the image is too large. Never panics, prints nothing.
     pub fn decode(&self, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
-        caught(|| read(bytes).map(|raster| raster.crop(self.size)))
+        self.decode_within(bytes, 0)
+    }
+
+    /// The same, after `frame` pixels are cut off at every side.
+    ///
+    /// # Errors
+    /// As [`Self::decode`], and when nothing is left within the frame.
+    pub fn decode_within(&self, bytes: &[u8], frame: usize) -> Result<Vec<u8>, DecodeError> {
+        caught(|| Ok(read(bytes)?.within(frame)?.crop(self.size)))
     }
 }
 

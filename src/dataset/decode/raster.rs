@@ -1,5 +1,6 @@
 //! A decoded image in the mode Pillow would give it, and its way to RGB.
 
+use super::DecodeError;
 use super::resample::{Axis, bicubic, nearest, resample_u8, resample_u16};
 
 /// Samples, with the mode's meaning.
@@ -43,6 +44,34 @@ fn window(long: usize, short: usize, size: usize) -> (usize, usize) {
 }
 
 impl Raster {
+    /// Without `frame` pixels at every side.
+    pub fn within(self, frame: usize) -> Result<Self, DecodeError> {
+        if frame == 0 {
+            return Ok(self);
+        }
+        let (w, h) = (self.width, self.height);
+        let inner = |side: usize| side.checked_sub(2 * frame).filter(|&left| left > 0);
+        let Some((width, height)) = inner(w).zip(inner(h)) else {
+            return Err(DecodeError::new(format!(
+                "the image is {w}×{h}: nothing is left within a frame of {frame} pixels"
+            )));
+        };
+        let axis = |from: usize, count: usize| Axis { from, to: from, start: frame, count };
+        let (x, y) = (axis(w, width), axis(h, height));
+        let cut = |data: &[u8], channels: usize| window_of(data, w, channels, &x, &y);
+        let pixels = match self.pixels {
+            Pixels::Bilevel(data) => Pixels::Bilevel(cut(&data, 1)),
+            Pixels::Palette(data, palette) => Pixels::Palette(cut(&data, 1), palette),
+            Pixels::Grey(data) => Pixels::Grey(cut(&data, 1)),
+            Pixels::GreyAlpha(data) => Pixels::GreyAlpha(cut(&data, 2)),
+            Pixels::Rgb(data) => Pixels::Rgb(cut(&data, 3)),
+            Pixels::Rgba(data) => Pixels::Rgba(cut(&data, 4)),
+            Pixels::Cmyk(data) => Pixels::Cmyk(cut(&data, 4)),
+            Pixels::Grey16(data) => Pixels::Grey16(window_of(&data, w, 1, &x, &y)),
+        };
+        Ok(Self { width, height, pixels })
+    }
+
     /// Resizes the shortest side to `size`, crops the centre, converts to RGB.
     /// Only what the crop shows is computed.
     pub fn crop(self, size: usize) -> Vec<u8> {
@@ -164,6 +193,16 @@ mod tests {
                 assert_eq!(rgb(w, h).crop(size).len(), size * size * 3, "{w}x{h} to {size}");
             }
         }
+    }
+
+    #[test]
+    fn a_frame_is_cut_off() {
+        let inner = rgb(5, 6).within(2).unwrap();
+        assert_eq!((inner.width, inner.height), (1, 2));
+        let Pixels::Rgb(data) = inner.pixels else { panic!("still RGB") };
+        // Rows 2 and 3, column 2, of rows of 15 values.
+        assert_eq!(data, [36, 37, 38, 51, 52, 53].map(|i: u32| (i * 7) as u8));
+        assert!(rgb(4, 9).within(2).unwrap_err().to_string().contains("4×9"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What lies at a path: which layout, and where its parts are.
 
+mod lists;
 mod tables;
 
 use std::fmt;
@@ -10,9 +11,13 @@ use serde::Serialize;
 
 use super::Problem;
 use super::error::DatasetError;
+use super::imagenet::{self, ImageNetId};
 
 /// Splits that hold test images come first.
 const SPLITS: [&str; 4] = ["test", "val", "validation", "train"];
+
+/// Group, corruption, severity: ImageNet-C's levels above its classes.
+const LEVELS: usize = 3;
 
 /// How a dataset is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,7 +60,14 @@ pub(crate) struct Found {
 /// # Errors
 /// When nothing is there or it is none of the layouts.
 pub(crate) fn find(path: &Path) -> Result<Found, DatasetError> {
-    let kind = fs::metadata(path).map_err(DatasetError::read(path))?;
+    let kind = match fs::metadata(path) {
+        Err(_) if path.to_string_lossy().contains('{') => return lists::find_pattern(path),
+        kind => kind.map_err(DatasetError::read(path))?,
+    };
+    if !kind.is_dir() && !kind.is_file() {
+        let message = "expected a folder or a file, got a pipe, socket or device";
+        return Err(DatasetError::layout(path, message));
+    }
     if !kind.is_dir() {
         return find_file(path);
     }
@@ -106,11 +118,32 @@ pub(crate) fn find(path: &Path) -> Result<Found, DatasetError> {
     let roots = [Some(path), path.parent()].into_iter().flatten().map(Path::to_path_buf).collect();
     Ok(Found {
         layout: Layout::ImageFolder,
-        parts: vec![path.into()],
+        parts: class_roots(path, &listing.folders)?,
         split: None,
         roots,
         problems: Vec::new(),
     })
+}
+
+/// The folders that hold class folders: the path itself, but of ImageNet-C all
+/// severities of all corruptions below it.
+fn class_roots(path: &Path, folders: &[String]) -> Result<Vec<PathBuf>, DatasetError> {
+    if folders.is_empty() || !folders.iter().all(|name| imagenet::is_corruption_level(name)) {
+        return Ok(vec![path.into()]);
+    }
+    let mut roots = Vec::new();
+    let mut open: Vec<(PathBuf, usize)> = vec![(path.into(), 0)];
+    while let Some((folder, depth)) = open.pop() {
+        let below = Listing::of(&folder)?.folders;
+        if below.iter().any(|name| ImageNetId::of_wordnet(name).is_some()) {
+            roots.push(folder);
+        } else if depth < LEVELS && below.iter().all(|name| imagenet::is_corruption_level(name)) {
+            open.extend(below.iter().map(|name| (folder.join(name), depth + 1)));
+        }
+    }
+    roots.sort();
+    // Folders that are only called so: numbers, or classes named `fog`.
+    Ok(if roots.is_empty() { vec![path.into()] } else { roots })
 }
 
 fn find_file(path: &Path) -> Result<Found, DatasetError> {
@@ -127,9 +160,10 @@ fn find_file(path: &Path) -> Result<Found, DatasetError> {
             })
         }
         "parquet" => Ok(tables::find_file(path)),
+        "txt" | "list" | "lst" => lists::find_list(path),
         _ => Err(DatasetError::layout(
             path,
-            "expected a folder, a .tar shard or a .parquet file, got another file; give the dataset's folder",
+            "expected a folder, a .tar shard, a .txt list of shards or a .parquet file, got another file; give the dataset's folder",
         )),
     }
 }

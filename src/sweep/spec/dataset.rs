@@ -1,5 +1,6 @@
 //! `[[datasets]]`: what accuracy is measured on.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,56 @@ pub struct DatasetSpec {
     /// The column of labels in a parquet file; absent: by type and name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
+    /// Of ObjectNet: which protocol; absent: [`Protocol::WiseFt`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// Of ObjectNet: the folder of its four mapping files; absent: `mappings`
+    /// beside or above the images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mappings: Option<PathBuf>,
+    /// What becomes of images that cannot be read.
+    #[serde(default, skip_serializing_if = "Consent::is_fail")]
+    pub unreadable: Consent,
+}
+
+/// How ObjectNet's images are made into a score. The two differ by a point or
+/// two, so every result names its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// WiSE-FT's: a frame of 2 pixels is cut off, prompts and rows of a stored
+    /// head are ImageNet's, a class's logit is the largest of its ImageNet
+    /// classes'.
+    WiseFt,
+    /// CLIP_benchmark's: whole images, prompts name ObjectNet's 113 classes.
+    ClipBenchmark,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::WiseFt => "wise-ft",
+            Self::ClipBenchmark => "clip-benchmark",
+        })
+    }
+}
+
+/// Whether a dataset may be measured without the images that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Consent {
+    /// No: its cells fail, naming the images.
+    #[default]
+    Fail,
+    /// Yes: they are left out before anything is measured, and counted.
+    Skip,
+}
+
+impl Consent {
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn is_fail(&self) -> bool {
+        *self == Self::Fail
+    }
 }
 
 impl DatasetSpec {
@@ -44,6 +95,9 @@ impl DatasetSpec {
             limit: None,
             image_column: None,
             label_column: None,
+            protocol: None,
+            mappings: None,
+            unreadable: Consent::Fail,
         }
     }
 
@@ -53,6 +107,7 @@ impl DatasetSpec {
         join(&mut self.path);
         self.classnames.iter_mut().for_each(join);
         self.templates.iter_mut().for_each(join);
+        self.mappings.iter_mut().for_each(join);
     }
 }
 

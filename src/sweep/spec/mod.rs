@@ -18,7 +18,7 @@ mod probes;
 mod variants;
 
 pub use check::Wrong;
-pub use dataset::{DatasetSpec, Role};
+pub use dataset::{Consent, DatasetSpec, Protocol, Role};
 pub use probes::{
     BarrierSpec, Base, CurvatureSpec, Layers, Norm, Scale, SharpnessKind, SharpnessSpec,
 };

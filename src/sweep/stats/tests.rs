@@ -14,7 +14,14 @@ fn measured(alphas: &[f64], roles: &[Role], hits: &[Vec<Vec<bool>>], ends: &[usi
         let images = set[0].len();
         let mut rounds: Vec<usize> = ends.iter().copied().filter(|&end| end < images).collect();
         rounds.push(images);
-        DatasetInfo { name: format!("set{index}"), role, images, classes: 10, rounds }
+        DatasetInfo {
+            name: format!("set{index}"),
+            role,
+            images,
+            classes: 10,
+            rounds,
+            benchmark: None,
+        }
     };
     let header = Header {
         schema: SCHEMA,

@@ -87,6 +87,7 @@ fn header(alphas: &[f64], moved: [f64; 6]) -> Header {
             images: 100,
             classes: 10,
             rounds: vec![100],
+            benchmark: None,
         }],
         variants: vec![Variant::dense()],
         layers: std::iter::zip(names, moved).map(layer).collect(),

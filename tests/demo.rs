@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use alphascope::dataset::{Tokenizer, prompts};
 use alphascope::inputs::Inputs;
+use alphascope::sparsify::Plan;
 use alphascope::sweep::engine::Engine;
 use alphascope::sweep::ids::{Alpha, DatasetId};
 use alphascope::sweep::spec::{Spec, Variant};
@@ -91,8 +92,8 @@ fn both_ends_predict_what_open_clip_predicts() {
     let mut stored = model.stored_head(&inputs.pair, &list).unwrap().unwrap();
     let (mut images, mut other) = (0, Vec::new());
     for (alpha, name) in [(Alpha::ZERO_SHOT, "zero-shot"), (Alpha::FINE_TUNED, "fine-tuned")] {
-        model.set_point(alpha).unwrap();
-        let head = stored.at(alpha).unwrap();
+        model.set_point(alpha, &Plan::default()).unwrap();
+        let head = stored.at(alpha, &Plan::default()).unwrap();
         for (index, (loaded, expected)) in
             inputs.datasets.iter().zip(&expected.datasets).enumerate()
         {

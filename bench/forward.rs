@@ -122,7 +122,7 @@ fn main() -> Result<()> {
         let mut done = 0;
         while done < options.images as i64 {
             let part = pixels.f_narrow(0, done, micro.min(options.images as i64 - done))?;
-            let _ = normalized(&tower.forward(&tower.patches(&part)?, &mut ())?)?;
+            let _ = normalized(&tower.forward(&part, &mut ())?)?;
             done += micro;
         }
         Ok(start.elapsed().as_secs_f64())

@@ -81,13 +81,12 @@ impl Towers {
 
     /// Image features, text features, logits.
     fn outputs(&self, expected: &Expected) -> [Tensor; 3] {
-        let patches = self.image.patches(&expected.tensor("pixels")).unwrap();
-        let image = self.image.forward(&patches, &mut ()).unwrap();
+        let image = self.image.forward(&expected.tensor("pixels"), &mut ()).unwrap();
         let prompts = expected.prompts();
         prompts.iter().for_each(|ids| self.text.check(ids).unwrap());
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         let prompts = Prompts::new(&prompts, Device::Cpu).unwrap();
-        let text = self.text.forward(&prompts, &mut ()).unwrap();
+        let text = self.text.forward(&prompts).unwrap();
         let logits = normalized(&image).unwrap().matmul(&normalized(&text).unwrap().tr());
         [image, text, logits * self.scale]
     }
@@ -194,7 +193,6 @@ fn the_other_activation_would_be_noticed() {
     weights.set(Alpha::ZERO_SHOT, &Plan::default()).unwrap();
     let image = ImageTower::new(&weights, &pair.architecture).unwrap();
     let expected = Expected::read("gelu");
-    let patches = image.patches(&expected.tensor("pixels")).unwrap();
-    let got = image.forward(&patches, &mut ()).unwrap();
+    let got = image.forward(&expected.tensor("pixels"), &mut ()).unwrap();
     assert!(difference(&got, &expected.tensor("image_features")) > 20.0 * TOLERANCE);
 }

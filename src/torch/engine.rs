@@ -3,13 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use super::device::DeviceChoice;
 use super::error::{TorchError, guarded};
 use super::heads::{ClassPrompts, Head, StoredHead};
 use super::model::Model;
+use super::probing::Staging;
 use super::scores::score;
+use super::weights::Tensors;
 use super::{precision, runtime, threads};
 use crate::checkpoint::Architecture;
 use crate::checkpoint::names::{is_head, is_text};
@@ -26,21 +28,23 @@ use crate::sweep::spec::{Precision, Variant};
 /// threads or devices round differently and may flip near ties, nothing else.
 #[derive(Debug)]
 pub struct TorchEngine {
-    inputs: Arc<Inputs>,
-    model: Model,
-    heads: Heads,
+    pub(super) inputs: Arc<Inputs>,
+    pub(super) model: Model,
+    pub(super) heads: Heads,
     /// Where the weights stand; `None`: nowhere.
-    at: Option<Point>,
+    pub(super) at: Option<Point>,
+    /// Images of the last probe, staged for the next.
+    pub(super) staging: Option<Staging>,
     name: String,
     notices: Vec<String>,
 }
 
 /// A point of a variant's path.
 #[derive(Clone, Debug)]
-struct Point {
-    alpha: Alpha,
-    variant: Variant,
-    plan: Arc<Plan>,
+pub(super) struct Point {
+    pub(super) alpha: Alpha,
+    pub(super) variant: Variant,
+    pub(super) plan: Arc<Plan>,
 }
 
 impl std::fmt::Display for Point {
@@ -96,8 +100,15 @@ impl TorchEngine {
         let fatal = |error: TorchError| EngineError::Fatal(error.to_string());
         let model = Model::load(&inputs.pair, device, kind).map_err(fatal)?;
         let heads = Heads::new(&inputs);
-        let mut engine =
-            Self { inputs, model, heads, at: None, name: String::new(), notices: Vec::new() };
+        let mut engine = Self {
+            inputs,
+            model,
+            heads,
+            at: None,
+            staging: None,
+            name: String::new(),
+            notices: Vec::new(),
+        };
         if precision == Precision::Auto && device.is_cuda() {
             let notice = precision::settle(&mut engine)?;
             engine.notices.push(notice);
@@ -124,6 +135,7 @@ impl TorchEngine {
     /// Changes what the image tower computes in; [`Engine::set_point`] must follow.
     pub(super) fn set_kind(&mut self, kind: Kind) -> Result<(), EngineError> {
         self.at = None;
+        self.staging = None;
         self.model.set_kind(kind).map_err(|error| EngineError::Fatal(error.to_string()))
     }
 
@@ -190,7 +202,7 @@ impl TorchEngine {
 }
 
 /// Cell or device: what a failure means for the rest.
-fn sorted(error: TorchError, doing: &str) -> EngineError {
+pub(super) fn sorted(error: TorchError, doing: &str) -> EngineError {
     let text = format!("{doing}: {error}");
     if error.is_device() { EngineError::Fatal(text) } else { EngineError::Cell(text) }
 }
@@ -206,6 +218,7 @@ impl Engine for TorchEngine {
         }
         let plan = self.plan(variant)?;
         self.at = None;
+        self.staging.iter_mut().for_each(Staging::moved);
         let point = Point { alpha, variant: variant.clone(), plan };
         self.model
             .set_point(alpha, &point.plan)
@@ -216,11 +229,16 @@ impl Engine for TorchEngine {
 
     fn probe(
         &mut self,
-        _: &Probe,
-        _: Option<&LayerInfo>,
-        _: &mut dyn Steer,
+        probe: &Probe,
+        layer: Option<&LayerInfo>,
+        steer: &mut dyn Steer,
     ) -> Result<Option<ProbeResult>, EngineError> {
-        Err(EngineError::Cell("this version measures accuracy only".into()))
+        match probe {
+            Probe::Sharpness { spec, on } => self.sharpness(spec, *on, layer, steer),
+            Probe::Path { .. } | Probe::Curvature { .. } => {
+                Err(EngineError::Cell("this version measures accuracy and sharpness only".into()))
+            }
+        }
     }
 
     fn evaluate(
@@ -278,7 +296,7 @@ impl Engine for TorchEngine {
 
 /// Class weights of every dataset, made when first needed.
 #[derive(Debug, Default)]
-struct Heads {
+pub(super) struct Heads {
     stored: Option<StoredHead>,
     /// Distinct class lists with their prompts; `None` until first needed.
     lists: Vec<List>,
@@ -317,6 +335,10 @@ impl List {
             .collect();
         Ok(ClassPrompts { prompts, per_class: self.templates.len() })
     }
+}
+
+fn unknown(id: DatasetId) -> TorchError {
+    TorchError::Input(format!("find the head of dataset {}: there is none", id.index()))
 }
 
 impl Heads {
@@ -361,15 +383,35 @@ impl Heads {
         Ok(self.stored.as_mut())
     }
 
+    /// A tensor of the dense stored head at θ(α); `None` for other names or without one.
+    pub(super) fn dense(&self, name: &str, alpha: Alpha) -> Result<Option<Tensor>, TorchError> {
+        self.stored.as_ref().map_or(Ok(None), |stored| stored.dense(name, alpha))
+    }
+
+    /// The stored head's tensors, at θ(α) since the last [`Self::get`]; `None` without one.
+    pub(super) fn stored_tensors(&self) -> Option<Tensors> {
+        self.stored.as_ref().map(StoredHead::tensors)
+    }
+
+    /// The prompts of a dataset's classes.
+    pub(super) fn prompts(
+        &self,
+        inputs: &Inputs,
+        id: DatasetId,
+    ) -> Result<ClassPrompts, TorchError> {
+        let list = self.list_of.get(id.index()).and_then(|&list| self.lists.get(list));
+        list.ok_or_else(|| unknown(id))?.prompts(&inputs.pair.architecture)
+    }
+
     /// The head of a dataset at a point.
-    fn get(
+    pub(super) fn get(
         &mut self,
         inputs: &Inputs,
         model: &mut Model,
         id: DatasetId,
         at: &Point,
     ) -> Result<&Head, TorchError> {
-        let unknown = || TorchError::Input(format!("find the head of dataset {}", id.index()));
+        let unknown = || unknown(id);
         if let Some(stored) = self.stored(inputs, model)? {
             let loaded = inputs.dataset(id).ok_or_else(unknown)?;
             let head = stored.at(at.alpha, &at.plan)?;

@@ -9,6 +9,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::clip::{Prompts, TextTower, normalized};
 use super::error::{TorchError, guarded};
 use super::path::PathWeights;
+use super::weights::Tensors;
 use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT};
 use crate::checkpoint::{Dtype, End, Pair, TensorView};
 use crate::sparsify::{Plan, Zeros};
@@ -85,6 +86,27 @@ impl Head {
         &self.weight
     }
 
+    /// The bias, \[classes\]; `None` counts as zeros.
+    #[must_use]
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+
+    /// The same tensors for a second reader.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        let bias = self.bias.as_ref().map(Tensor::shallow_clone);
+        let groups = self.groups.as_ref().map(Tensor::shallow_clone);
+        Self { weight: self.weight.shallow_clone(), bias, groups }
+    }
+
+    /// Weights \[classes, embed\] and bias \[classes\] (`None`: zeros), in float32; each row is a
+    /// class.
+    #[must_use]
+    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias, groups: None }
+    }
+
     /// These rows alone, in this order.
     ///
     /// # Errors
@@ -115,79 +137,107 @@ impl Head {
 /// Tokens per pass through the text tower at first; halved when memory is short.
 const TOKENS: usize = 8192;
 
+/// The prompts of a class list in the passes in which they go through the text tower, and how
+/// their embeddings become class weights.
+///
+/// Equal prompts are embedded once, and prompts of like length together, since a pass is as long
+/// as its longest.
+#[derive(Debug)]
+pub struct PromptSet {
+    passes: Vec<Prompts>,
+    /// Which embedding each prompt of each class has.
+    rows: Tensor,
+    shape: [i64; 3],
+    scale: f64,
+}
+
+impl PromptSet {
+    /// Sorts prompts into passes of at most `tokens` tokens (or one prompt).
+    ///
+    /// # Errors
+    /// When prompts do not fit the tower or the device fails.
+    pub fn new(
+        tower: &TextTower,
+        list: &ClassPrompts,
+        scale: f64,
+        device: Device,
+        tokens: usize,
+    ) -> Result<Self, TorchError> {
+        let doing = "make the zero-shot head";
+        if list.per_class == 0
+            || list.prompts.is_empty()
+            || !list.prompts.len().is_multiple_of(list.per_class)
+        {
+            return Err(TorchError::Input(format!(
+                "{doing}: expected {} prompts for each class, got {} in all",
+                list.per_class,
+                list.prompts.len()
+            )));
+        }
+        list.prompts.iter().try_for_each(|ids| tower.check(ids))?;
+        let mut distinct: Vec<&[u32]> = list.prompts.iter().map(Vec::as_slice).collect();
+        distinct.sort_unstable_by_key(|ids| (Prompts::end_of(ids), *ids));
+        distinct.dedup();
+        let row_of: std::collections::HashMap<&[u32], i64> =
+            distinct.iter().enumerate().map(|(row, &ids)| (ids, row as i64)).collect();
+        let rows: Vec<i64> =
+            list.prompts.iter().filter_map(|ids| row_of.get(ids.as_slice()).copied()).collect();
+        let mut passes = Vec::new();
+        let mut left = distinct.as_slice();
+        while !left.is_empty() {
+            let fit = |&(i, ids): &(usize, &&[u32])| (Prompts::end_of(ids) + 1) * (i + 1) <= tokens;
+            let many = left.iter().enumerate().take_while(fit).count().max(1);
+            passes.push(guarded(doing, || Prompts::new(&left[..many], device))?);
+            left = &left[many..];
+        }
+        let rows = guarded(doing, || Tensor::f_from_slice(&rows)?.f_to_device(device))?;
+        let shape = [list.classes() as i64, list.per_class as i64, -1];
+        Ok(Self { passes, rows, shape, scale })
+    }
+
+    /// What goes through the tower at once.
+    #[must_use]
+    pub fn passes(&self) -> &[Prompts] {
+        &self.passes
+    }
+
+    /// Class weights \[classes, embed\] of the passes' normalised embeddings, one after the other:
+    /// for each class the mean over its prompts, normalised, × scale.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn class_weights(&self, features: &Tensor) -> Result<Tensor, TchError> {
+        let each = features.f_index_select(0, &self.rows)?.f_view(self.shape)?;
+        let mean = each.f_mean_dim([1_i64].as_slice(), false, Kind::Float)?;
+        normalized(&mean)?.f_mul_scalar(self.scale)
+    }
+}
+
 /// The zero-shot head at the point where the text tower stands: for each class the prompts'
 /// embeddings, normalised, averaged, normalised, × `scale`.
 ///
-/// Equal prompts are embedded once, and prompts of like length together, since a batch is as long
-/// as its longest. `tokens` is how many tokens go through the tower at once; it shrinks when
-/// memory is short.
-///
 /// # Errors
-/// When prompts do not fit the tower or the device fails.
+/// When prompts do not fit the tower or the device fails. Short memory halves the tokens per pass
+/// before it is an error.
 pub fn zero_shot(
     tower: &TextTower,
     list: &ClassPrompts,
     scale: f64,
     device: Device,
 ) -> Result<Head, TorchError> {
-    let doing = "make the zero-shot head";
-    if list.per_class == 0
-        || list.prompts.is_empty()
-        || !list.prompts.len().is_multiple_of(list.per_class)
-    {
-        return Err(TorchError::Input(format!(
-            "{doing}: expected {} prompts for each class, got {} in all",
-            list.per_class,
-            list.prompts.len()
-        )));
-    }
-    list.prompts.iter().try_for_each(|ids| tower.check(ids))?;
-    let mut distinct: Vec<&[u32]> = list.prompts.iter().map(Vec::as_slice).collect();
-    distinct.sort_unstable_by_key(|ids| (Prompts::end_of(ids), *ids));
-    distinct.dedup();
-    let features = embed(tower, &distinct, device)?;
-    let row_of: std::collections::HashMap<&[u32], i64> =
-        distinct.iter().enumerate().map(|(row, &ids)| (ids, row as i64)).collect();
-    let rows: Vec<i64> =
-        list.prompts.iter().filter_map(|ids| row_of.get(ids.as_slice()).copied()).collect();
-    let shape = [list.classes() as i64, list.per_class as i64, -1];
-    guarded(doing, || {
-        let rows = Tensor::f_from_slice(&rows)?.f_to_device(device)?;
-        let mean = features.f_index_select(0, &rows)?.f_view(shape)?.f_mean_dim(
-            [1_i64].as_slice(),
-            false,
-            Kind::Float,
-        )?;
-        Ok(Head { weight: normalized(&mean)?.f_mul_scalar(scale)?, bias: None, groups: None })
-    })
-}
-
-/// Normalised embeddings \[prompts, embed\] of prompts sorted by length.
-fn embed(tower: &TextTower, prompts: &[&[u32]], device: Device) -> Result<Tensor, TorchError> {
     let mut tokens = TOKENS;
-    let mut parts = Vec::new();
-    let mut done = 0;
-    while done < prompts.len() {
-        let mut many = 0;
-        while let Some(ids) = prompts.get(done + many)
-            && (many == 0 || (Prompts::end_of(ids) + 1) * (many + 1) <= tokens)
-        {
-            many += 1;
-        }
-        let batch = &prompts[done..done + many];
-        let part = guarded("embed prompts", || {
-            normalized(&tower.forward(&Prompts::new(batch, device)?, &mut ())?)
+    loop {
+        let set = PromptSet::new(tower, list, scale, device, tokens)?;
+        let head = guarded("make the zero-shot head", || {
+            let embed = |pass| normalized(&tower.forward(pass)?);
+            let features: Vec<Tensor> = set.passes().iter().map(embed).collect::<Result<_, _>>()?;
+            Ok(Head::new(set.class_weights(&Tensor::f_cat(&features, 0)?)?, None))
         });
-        match part {
-            Ok(part) => {
-                parts.push(part);
-                done += many;
-            }
-            Err(error) if error.is_memory() && many > 1 => tokens = (tokens / 2).max(1),
-            Err(error) => return Err(error),
+        match head {
+            Err(error) if error.is_memory() && tokens > 1 => tokens /= 2,
+            head => return head,
         }
     }
-    guarded("embed prompts", || Tensor::f_cat(&parts, 0))
 }
 
 /// A linear head that moves along the path like any other layer.
@@ -237,6 +287,20 @@ impl StoredHead {
         let names = [HEAD_WEIGHT, HEAD_BIAS].map(str::to_string);
         let weights = PathWeights::load(names, get, device, Kind::Float)?;
         Ok(Some(Self { weights, classes, embed }))
+    }
+
+    /// A tensor of the dense head at θ(α), a copy; `None` for other names.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn dense(&self, name: &str, alpha: Alpha) -> Result<Option<Tensor>, TorchError> {
+        self.weights.dense(name, alpha)
+    }
+
+    /// Its tensors by canonical name; they share storage, so they follow [`Self::at`].
+    #[must_use]
+    pub fn tensors(&self) -> Tensors {
+        self.weights.all()
     }
 
     /// The head at θ(α) of a variant, all rows.

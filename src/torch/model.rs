@@ -8,6 +8,7 @@ use super::clip::{FirstNotFinite, ImageTower, TextTower, normalized};
 use super::error::{TorchError, guarded};
 use super::heads::{ClassPrompts, Head, StoredHead, zero_shot};
 use super::path::PathWeights;
+use super::weights::Tensors;
 use crate::checkpoint::{Architecture, End, Pair};
 use crate::sparsify::{Plan, Zeros};
 use crate::sweep::ids::Alpha;
@@ -22,6 +23,9 @@ pub struct Model {
     text_moves: bool,
     scale: f64,
     micro_batch: MicroBatch,
+    /// The image tower's weights in float32 where it computes in another type; made when first
+    /// asked for.
+    exact: Option<PathWeights>,
 }
 
 impl Model {
@@ -48,7 +52,16 @@ impl Model {
         let text_moves = pair.text_moves() && pair.head.is_none();
         let scale = pair.logit_scale;
         let micro_batch = MicroBatch::new(device, &architecture);
-        Ok(Self { architecture, image_weights, image, text, text_moves, scale, micro_batch })
+        Ok(Self {
+            architecture,
+            image_weights,
+            image,
+            text,
+            text_moves,
+            scale,
+            micro_batch,
+            exact: None,
+        })
     }
 
     /// Changes what the image tower computes in, at no point of the path afterwards.
@@ -57,6 +70,7 @@ impl Model {
     /// When the device has no room.
     pub fn set_kind(&mut self, kind: Kind) -> Result<(), TorchError> {
         self.image_weights.set_kind(kind)?;
+        self.exact = None;
         self.image = ImageTower::new(&self.image_weights, &self.architecture)?;
         Ok(())
     }
@@ -85,6 +99,57 @@ impl Model {
     /// When the device fails.
     pub fn set_point(&mut self, alpha: Alpha, plan: &Plan) -> Result<(), TorchError> {
         self.image_weights.set(alpha, plan)
+    }
+
+    /// Every weight of the towers in play at the point of a variant where the image tower stands,
+    /// in float32 whatever it computes in. They share storage with the model: calling this again after
+    /// [`Self::set_point`] moves those that were given before.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn exact_weights(&mut self, plan: &Plan) -> Result<Tensors, TorchError> {
+        let alpha = self.point().ok_or_else(|| {
+            TorchError::Input("read the weights: they stand at no point of the path".into())
+        })?;
+        let mut all = if self.kind() == Kind::Float {
+            self.image_weights.all()
+        } else {
+            let exact = match self.exact.take() {
+                Some(exact) => exact,
+                None => self.image_weights.in_kind(Kind::Float)?,
+            };
+            let exact = self.exact.insert(exact);
+            exact.set(alpha, plan)?;
+            exact.all()
+        };
+        if let Some((weights, _)) = self.text.as_mut().filter(|_| self.text_moves) {
+            weights.set(alpha, plan)?;
+            all.extend(weights.all());
+        }
+        Ok(all)
+    }
+
+    /// A tensor of the dense θ(α) in float32, a copy; `None` for names of neither tower.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn dense(&self, name: &str, alpha: Alpha) -> Result<Option<Tensor>, TorchError> {
+        match (self.image_weights.dense(name, alpha)?, &self.text) {
+            (None, Some((weights, _))) => weights.dense(name, alpha),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// The text tower and the factor of its logits; `None` where no head needs it.
+    #[must_use]
+    pub fn text(&self) -> Option<(&TextTower, f64)> {
+        self.text.as_ref().map(|(_, tower)| (tower, self.scale))
+    }
+
+    /// Where the model computes.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.image_weights.device()
     }
 
     /// Counts the zeros of a variant at θ(α), of each tensor of the towers that it edits.
@@ -164,7 +229,7 @@ impl Model {
         let Self { image, micro_batch, .. } = self;
         let parts = micro_batch.over(images.len(), |range| {
             guarded("embed images", || {
-                normalized(&image.forward(&patches(image, &images[range])?, &mut ())?)
+                normalized(&image.forward(&pixels(image, &images[range])?, &mut ())?)
             })
         })?;
         guarded("embed images", || Tensor::f_cat(&parts, 0))
@@ -180,17 +245,21 @@ impl Model {
     ) -> Result<Option<String>, TorchError> {
         let mut first = FirstNotFinite::default();
         guarded("look for the layer that is not finite", || {
-            let patches = patches(&self.image, std::slice::from_ref(image))?;
-            self.image.forward(&patches, &mut first).map(|_| ())
+            let pixels = pixels(&self.image, std::slice::from_ref(image))?;
+            self.image.forward(&pixels, &mut first).map(|_| ())
         })?;
         Ok(first.0)
     }
 }
 
-fn patches<P: AsRef<[u8]>>(tower: &ImageTower, images: &[P]) -> Result<Tensor, TchError> {
+/// Images as one tensor of bytes, \[images, size × size × 3\], on the host.
+///
+/// # Errors
+/// When the sizes differ.
+pub(super) fn pixels<P: AsRef<[u8]>>(tower: &ImageTower, images: &[P]) -> Result<Tensor, TchError> {
     let bytes: Vec<u8> = images.iter().flat_map(|image| image.as_ref()).copied().collect();
     let shape = [images.len() as i64, tower.image_bytes() as i64];
-    tower.patches(&Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?)
+    Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)
 }
 
 /// How many images go through the tower at once.

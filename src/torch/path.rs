@@ -320,6 +320,43 @@ impl PathWeights {
         Ok(())
     }
 
+    /// The same ends with scratch tensors of their own, of another type, at no point of the path.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn in_kind(&self, kind: Kind) -> Result<Self, TorchError> {
+        let copy = |(name, slot): (&String, &Slot)| {
+            let one = slot.one.as_ref().map(Tensor::shallow_clone);
+            let slot = guarded(&format!("convert `{name}`"), || {
+                Slot::new(slot.zero.shallow_clone(), one, kind)
+            })?;
+            Ok((name.clone(), slot))
+        };
+        let slots = self.slots.iter().map(copy).collect::<Result<_, TorchError>>()?;
+        Ok(Self { slots, device: self.device, kind, at: None, masks: Masks::default() })
+    }
+
+    /// A tensor of the dense θ(α) in float32, a copy; `None` for names that are not here. The
+    /// weights stay where they are.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn dense(&self, name: &str, alpha: Alpha) -> Result<Option<Tensor>, TorchError> {
+        let Some(slot) = self.slots.get(name) else { return Ok(None) };
+        guarded(&format!("bring `{name}` to α = {alpha}"), || {
+            let _no_grad = tch::no_grad_guard();
+            let mut at = slot.zero.f_to_kind(Kind::Float)?.f_empty_like()?;
+            interpolate(&mut at, &slot.zero, slot.one.as_ref().unwrap_or(&slot.zero), alpha)?;
+            Ok(Some(at))
+        })
+    }
+
+    /// Every scratch tensor by name; they share storage, so they follow the path.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<String, Tensor> {
+        self.slots.iter().map(|(name, slot)| (name.clone(), slot.scratch.shallow_clone())).collect()
+    }
+
     /// The point of the path where the weights stand.
     #[must_use]
     pub fn at(&self) -> Option<Alpha> {

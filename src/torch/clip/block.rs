@@ -4,7 +4,7 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::sweep::spec::Activation;
 use crate::torch::error::TorchError;
-use crate::torch::path::PathWeights;
+use crate::torch::weights::Lookup;
 
 /// Of every layer norm in CLIP.
 const EPSILON: f64 = 1e-5;
@@ -21,7 +21,7 @@ impl Norm {
     ///
     /// # Errors
     /// When a tensor is missing or of another shape.
-    pub fn new(weights: &PathWeights, name: &str, width: usize) -> Result<Self, TorchError> {
+    pub fn new(weights: &impl Lookup, name: &str, width: usize) -> Result<Self, TorchError> {
         Ok(Self {
             weight: weights.get(&format!("{name}.weight"), &[width])?,
             bias: weights.get(&format!("{name}.bias"), &[width])?,
@@ -51,7 +51,7 @@ impl Linear {
     /// # Errors
     /// When a tensor is missing or of another shape.
     pub fn new(
-        weights: &PathWeights,
+        weights: &impl Lookup,
         weight: &str,
         bias: &str,
         [rows, columns]: [usize; 2],
@@ -74,15 +74,34 @@ impl Linear {
         x.f_linear(&self.weight, Some(&self.bias))
     }
 
-    /// `residual += self(x)`, without a tensor in between.
-    fn add_to(&self, residual: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
-        let _ = residual.f_addmm_(x, &self.weight.f_tr()?)?;
-        let _ = residual.f_add_(&self.bias)?;
+    /// `tokens += self(x)`, without a tensor in between; in place where the pass allows it.
+    fn add_to(&self, tokens: &mut Tokens, x: &Tensor, pass: Pass) -> Result<(), TchError> {
+        let weight = self.weight.f_tr()?;
+        if pass == Pass::Measure && !tokens.shared {
+            let _ = tokens.x.f_addmm_(x, &weight)?;
+        } else {
+            tokens.x = tokens.x.f_addmm(x, &weight)?;
+            tokens.shared = false;
+        }
+        // Nobody keeps the sum: adding the bias in place is right in every pass.
+        let _ = tokens.x.f_add_(&self.bias)?;
         Ok(())
     }
 }
 
-/// The token activations of a batch: \[images × tokens, width\], overwritten block by block.
+/// What a pass through a tower is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Values alone: activations are overwritten in place. Gradients must be off.
+    Measure,
+    /// A gradient follows: nothing that it needs is overwritten.
+    Gradient,
+    /// A second derivative follows: as `Gradient`, with attention written out, since libtorch's
+    /// fused attention has no derivative of its derivative.
+    SecondOrder,
+}
+
+/// The token activations of a batch: \[images × tokens, width\].
 #[derive(Debug)]
 pub struct Tokens {
     /// One row per token, image after image.
@@ -91,6 +110,22 @@ pub struct Tokens {
     pub batch: i64,
     /// Tokens of each.
     pub length: i64,
+    /// True when someone else reads `x` too, so that it must not be overwritten.
+    pub shared: bool,
+}
+
+impl Tokens {
+    /// No activations: what a stage takes that reads none.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { x: Tensor::new(), batch: 0, length: 0, shared: false }
+    }
+
+    /// The same activations for a second reader; neither may overwrite them.
+    pub fn share(&mut self) -> Self {
+        self.shared = true;
+        Self { x: self.x.shallow_clone(), batch: self.batch, length: self.length, shared: true }
+    }
 }
 
 /// One residual block.
@@ -115,7 +150,7 @@ impl Block {
     /// # Errors
     /// When a tensor is missing or of another shape, or `heads` does not divide `width`.
     pub fn new(
-        weights: &PathWeights,
+        weights: &impl Lookup,
         at: &str,
         (width, heads, mlp): (usize, usize, usize),
         activation: Activation,
@@ -148,44 +183,46 @@ impl Block {
         })
     }
 
-    /// All tokens, in place. With `causal` a token sees only itself and those before it.
+    /// x += attention(ln_1 x) for all tokens. With `causal` a token sees only itself and those
+    /// before it.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn forward(&self, tokens: &mut Tokens, causal: bool) -> Result<(), TchError> {
-        let Tokens { x, batch, length } = tokens;
-        let qkv = self.qkv.forward(&self.ln_1.forward(x)?)?;
-        let qkv = self.split(&qkv, *batch, *length, 3)?;
-        let mixed = attend(&qkv.f_get(0)?, &qkv.f_get(1)?, &qkv.f_get(2)?, None, causal)?;
-        self.out.add_to(x, &rows_of(&mixed)?)?;
-        self.mlp(x)
+    pub fn attention(&self, tokens: &mut Tokens, causal: bool, pass: Pass) -> Result<(), TchError> {
+        let qkv = self.qkv.forward(&self.ln_1.forward(&tokens.x)?)?;
+        let qkv = self.split(&qkv, tokens.batch, tokens.length, 3)?;
+        let seen = if causal { Seen::Before } else { Seen::All };
+        let mixed = attend(&qkv.f_get(0)?, &qkv.f_get(1)?, &qkv.f_get(2)?, seen, pass)?;
+        self.out.add_to(tokens, &rows_of(&mixed)?, pass)
     }
 
     /// One token of each image: `rows` says which rows of the activations they are, `mask`
     /// \[batch, 1, 1, length\] which tokens each may see (`None`: all). Everything that only other
-    /// tokens would read is left out: the result is what [`Self::forward`] gives for those rows.
+    /// tokens would read is left out: the result is what [`Self::attention`] gives for those rows.
     /// Gives \[batch, width\].
     ///
     /// # Errors
     /// When the device fails.
-    pub fn forward_rows(
+    pub fn attention_rows(
         &self,
         tokens: &Tokens,
         rows: &Tensor,
         mask: Option<&Tensor>,
-    ) -> Result<Tensor, TchError> {
-        let Tokens { x, batch, length } = tokens;
+        pass: Pass,
+    ) -> Result<Tokens, TchError> {
+        let Tokens { x, batch, length, .. } = tokens;
         let normed = self.ln_1.forward(x)?;
         let query = self.query.forward(&normed.f_index_select(0, rows)?)?;
         let query = self.split(&query, *batch, 1, 1)?;
         let key_value = self.key_value.forward(&normed)?;
         let key_value = self.split(&key_value, *batch, *length, 2)?;
         let (key, value) = (key_value.f_get(0)?, key_value.f_get(1)?);
-        let mixed = attend(&query.f_get(0)?, &key, &value, mask, false)?;
-        let mut x = x.f_index_select(0, rows)?;
-        self.out.add_to(&mut x, &rows_of(&mixed)?)?;
-        self.mlp(&mut x)?;
-        Ok(x)
+        let seen = mask.map_or(Seen::All, Seen::Mask);
+        let mixed = attend(&query.f_get(0)?, &key, &value, seen, pass)?;
+        let x = x.f_index_select(0, rows)?;
+        let mut tokens = Tokens { x, batch: *batch, length: 1, shared: false };
+        self.out.add_to(&mut tokens, &rows_of(&mixed)?, pass)?;
+        Ok(tokens)
     }
 
     /// \[batch × length, parts × width\] → \[parts, batch, heads, length, width / heads\], a view.
@@ -193,19 +230,38 @@ impl Block {
         x.f_view([batch, length, parts, self.heads, -1])?.f_permute([2, 0, 3, 1, 4])
     }
 
-    fn mlp(&self, x: &mut Tensor) -> Result<(), TchError> {
-        let mut hidden = self.fc.forward(&self.ln_2.forward(x)?)?;
-        match self.activation {
-            Activation::Gelu => {
+    /// x += MLP(ln_2 x).
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn mlp(&self, tokens: &mut Tokens, pass: Pass) -> Result<(), TchError> {
+        let mut hidden = self.fc.forward(&self.ln_2.forward(&tokens.x)?)?;
+        match (self.activation, pass) {
+            (Activation::Gelu, Pass::Measure) => {
                 let _ = hidden.f_gelu_("none")?;
             }
-            Activation::QuickGelu => {
+            (Activation::Gelu, _) => hidden = hidden.f_gelu("none")?,
+            (Activation::QuickGelu, Pass::Measure) => {
                 let mut gate = hidden.f_mul_scalar(1.702)?;
                 let _ = hidden.f_mul_(&gate.f_sigmoid_()?)?;
             }
+            (Activation::QuickGelu, _) => {
+                hidden = hidden.f_mul(&hidden.f_mul_scalar(1.702)?.f_sigmoid()?)?;
+            }
         }
-        self.proj.add_to(x, &hidden)
+        self.proj.add_to(tokens, &hidden, pass)
     }
+}
+
+/// Which tokens a query may look at.
+#[derive(Clone, Copy)]
+enum Seen<'a> {
+    /// All.
+    All,
+    /// Itself and those before it.
+    Before,
+    /// Those where \[batch, 1, 1, tokens\] is 0; the others hold −∞.
+    Mask(&'a Tensor),
 }
 
 /// softmax(q·kᵀ / √d)·v, all \[batch, heads, tokens, d\].
@@ -213,11 +269,33 @@ fn attend(
     query: &Tensor,
     key: &Tensor,
     value: &Tensor,
-    mask: Option<&Tensor>,
-    causal: bool,
+    seen: Seen<'_>,
+    pass: Pass,
 ) -> Result<Tensor, TchError> {
-    let mask = mask.map(|mask| mask.f_to_kind(query.f_kind()?)).transpose()?;
-    Tensor::f_scaled_dot_product_attention(query, key, value, mask, 0.0, causal, None, false)
+    let kind = query.f_kind()?;
+    if pass != Pass::SecondOrder {
+        let mask = match seen {
+            Seen::Mask(mask) => Some(mask.f_to_kind(kind)?),
+            _ => None,
+        };
+        let causal = matches!(seen, Seen::Before);
+        return Tensor::f_scaled_dot_product_attention(
+            query, key, value, mask, 0.0, causal, None, false,
+        );
+    }
+    let d = query.size().last().copied().unwrap_or(1) as f64;
+    let mut scores = query.f_matmul(&key.f_transpose(-2, -1)?)?.f_mul_scalar(d.sqrt().recip())?;
+    match seen {
+        Seen::All => {}
+        Seen::Before => {
+            let length = key.size().get(2).copied().unwrap_or(1);
+            let shape = [length, length];
+            let later = Tensor::f_ones(shape, (Kind::Bool, query.device()))?.f_triu(1)?;
+            scores = scores.f_masked_fill(&later, f64::NEG_INFINITY)?;
+        }
+        Seen::Mask(mask) => scores = scores.f_add(&mask.f_to_kind(kind)?)?,
+    }
+    scores.f_softmax(-1, kind)?.f_matmul(value)
 }
 
 /// \[batch, heads, tokens, d\] → \[batch × tokens, heads × d\]; a view where attention wrote it so.
@@ -226,7 +304,7 @@ fn rows_of(mixed: &Tensor) -> Result<Tensor, TchError> {
     mixed.f_transpose(1, 2)?.f_reshape([batch * tokens, heads * d])
 }
 
-/// A mask for [`Block::forward_rows`]: 0 for tokens up to `last[i]` of prompt i, −∞ after.
+/// A mask for [`Block::attention_rows`]: 0 for tokens up to `last[i]` of prompt i, −∞ after.
 ///
 /// # Errors
 /// When the device fails.

@@ -3,10 +3,10 @@
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::Visit;
-use super::block::{Block, Norm, Tokens};
+use super::block::{Block, Norm, Pass, Tokens};
 use crate::checkpoint::Architecture;
 use crate::torch::error::{TorchError, guarded};
-use crate::torch::path::PathWeights;
+use crate::torch::weights::Lookup;
 
 /// CLIP's vision transformer.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl ImageTower {
     ///
     /// # Errors
     /// When a tensor is missing or of another shape.
-    pub fn new(weights: &PathWeights, architecture: &Architecture) -> Result<Self, TorchError> {
+    pub fn new(weights: &impl Lookup, architecture: &Architecture) -> Result<Self, TorchError> {
         let tower = &architecture.image;
         let (width, patch) = (tower.width, tower.patch);
         let shape = (width, tower.heads, tower.mlp_width);
@@ -102,58 +102,102 @@ impl ImageTower {
             .f_view([-1, 3 * patch * patch])
     }
 
-    /// Patches, class token and positions, normalised: what the first block reads.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn stem(&self, patches: &Tensor) -> Result<Tokens, TchError> {
-        let count = self.grid * self.grid;
-        let width = self.class_embedding.size()[0];
-        let embedded = patches.f_matmul(&self.patch_weight.f_tr()?)?.f_view([-1, count, width])?;
-        let batch = embedded.size()[0];
-        let x = Tensor::f_empty([batch, count + 1, width], (self.kind, self.device))?;
-        let class = self.class_embedding.f_add(&self.positions.f_get(0)?)?;
-        x.f_select(1, 0)?.f_copy_(&class)?;
-        let positions = self.positions.f_narrow(0, 1, count)?;
-        let _ = embedded.f_add_out(&x.f_narrow(1, 1, count)?, &positions)?;
-        let x = self.ln_pre.forward(&x.f_view([-1, width])?)?;
-        Ok(Tokens { x, batch, length: count + 1 })
+    /// How many stages there are between patches and embeddings: the stem, attention and MLP of
+    /// each block, the head.
+    #[must_use]
+    pub fn stages(&self) -> usize {
+        2 * self.blocks.len() + 2
     }
 
-    /// The last block onwards: class tokens alone, normalised and projected, \[batch, embed\].
+    /// One stage: what the next one reads. Stage 0 takes [`Self::patches`] as its tokens
+    /// (grid² of them an image); the last gives embeddings \[batch, embed\], not normalised. From
+    /// the last block's attention on there is one token an image, the class token.
     ///
     /// # Errors
-    /// When the device fails.
-    fn finish(&self, tokens: Tokens, visit: &mut impl Visit) -> Result<Tensor, TchError> {
-        let Tokens { batch, length, .. } = tokens;
-        let firsts =
-            Tensor::f_arange_start_step(0, batch * length, length, (Kind::Int64, self.device))?;
-        let class = match self.blocks.split_last() {
-            Some((last, before)) => {
-                let class = last.forward_rows(&tokens, &firsts, None)?;
-                visit.layer(&format_args!("block.{}", before.len()), &class)?;
-                class
-            }
-            None => tokens.x.f_index_select(0, &firsts)?,
-        };
-        self.ln_post.forward(&class)?.f_matmul(&self.proj)
-    }
-
-    /// Patches → embeddings \[batch, embed\], not normalised.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn forward(&self, patches: &Tensor, visit: &mut impl Visit) -> Result<Tensor, TchError> {
-        let _no_grad = tch::no_grad_guard();
-        let mut tokens = self.stem(patches)?;
-        visit.layer(&"stem", &tokens.x)?;
-        let before_last = self.blocks.len().saturating_sub(1);
-        for (i, block) in self.blocks[..before_last].iter().enumerate() {
-            block.forward(&mut tokens, false)?;
-            visit.layer(&format_args!("block.{i}"), &tokens.x)?;
+    /// When there is no such stage or the device fails.
+    pub fn step(&self, stage: usize, mut tokens: Tokens, pass: Pass) -> Result<Tokens, TchError> {
+        if stage == 0 {
+            return self.stem(&tokens, pass);
         }
-        let features = self.finish(tokens, visit)?;
-        visit.layer(&"head", &features)?;
-        Ok(features)
+        let (index, is_mlp) = ((stage - 1) / 2, (stage - 1) % 2 == 1);
+        let Some(block) = self.blocks.get(index) else { return self.head(&tokens) };
+        if is_mlp {
+            block.mlp(&mut tokens, pass)?;
+        } else if index + 1 < self.blocks.len() {
+            block.attention(&mut tokens, false, pass)?;
+        } else {
+            let firsts = self.firsts(&tokens)?;
+            tokens = block.attention_rows(&tokens, &firsts, None, pass)?;
+        }
+        Ok(tokens)
+    }
+
+    /// Patches, class token and positions, normalised: what the first block reads.
+    fn stem(&self, patches: &Tokens, pass: Pass) -> Result<Tokens, TchError> {
+        let Tokens { x, batch, length: count, .. } = patches;
+        let (batch, count) = (*batch, *count);
+        let width = self.class_embedding.size()[0];
+        let embedded = x.f_matmul(&self.patch_weight.f_tr()?)?.f_view([-1, count, width])?;
+        let x = if pass == Pass::Measure {
+            let x = Tensor::f_empty([batch, count + 1, width], (self.kind, self.device))?;
+            let class = self.class_embedding.f_add(&self.positions.f_get(0)?)?;
+            x.f_select(1, 0)?.f_copy_(&class)?;
+            let positions = self.positions.f_narrow(0, 1, count)?;
+            let _ = embedded.f_add_out(&x.f_narrow(1, 1, count)?, &positions)?;
+            x
+        } else {
+            let class = self.class_embedding.f_view([1, 1, -1])?.f_expand([batch, 1, -1], false)?;
+            Tensor::f_cat(&[class, embedded], 1)?.f_add(&self.positions)?
+        };
+        let x = self.ln_pre.forward(&x.f_view([-1, width])?)?;
+        Ok(Tokens { x, batch, length: count + 1, shared: false })
+    }
+
+    /// The rows of the class tokens.
+    fn firsts(&self, tokens: &Tokens) -> Result<Tensor, TchError> {
+        let Tokens { batch, length, .. } = *tokens;
+        Tensor::f_arange_start_step(0, batch * length, length, (Kind::Int64, self.device))
+    }
+
+    /// Class tokens alone, normalised and projected, \[batch, embed\].
+    fn head(&self, tokens: &Tokens) -> Result<Tokens, TchError> {
+        let class = if tokens.length == 1 {
+            tokens.x.shallow_clone()
+        } else {
+            tokens.x.f_index_select(0, &self.firsts(tokens)?)?
+        };
+        let x = self.ln_post.forward(&class)?.f_matmul(&self.proj)?;
+        Ok(Tokens { x, batch: tokens.batch, length: 1, shared: false })
+    }
+
+    /// Patches as the first stage takes them.
+    ///
+    /// # Errors
+    /// As [`Self::patches`].
+    pub fn tokens(&self, pixels: &Tensor) -> Result<Tokens, TchError> {
+        let x = self.patches(pixels)?;
+        let length = self.grid * self.grid;
+        Ok(Tokens { batch: x.size()[0] / length.max(1), x, length, shared: false })
+    }
+
+    /// Pixels → embeddings \[batch, embed\], not normalised.
+    ///
+    /// # Errors
+    /// When the sizes do not fit or the device fails.
+    pub fn forward(&self, pixels: &Tensor, visit: &mut impl Visit) -> Result<Tensor, TchError> {
+        let _no_grad = tch::no_grad_guard();
+        let mut tokens = self.tokens(pixels)?;
+        for stage in 0..self.stages() {
+            tokens = self.step(stage, tokens, Pass::Measure)?;
+            match stage {
+                0 => visit.layer(&"stem", &tokens.x)?,
+                _ if stage + 1 == self.stages() => visit.layer(&"head", &tokens.x)?,
+                _ if stage.is_multiple_of(2) => {
+                    visit.layer(&format_args!("block.{}", stage / 2 - 1), &tokens.x)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(tokens.x)
     }
 }

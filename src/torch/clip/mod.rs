@@ -1,13 +1,14 @@
-//! CLIP's two towers on libtorch, computed for measuring: no gradients, activations overwritten in
-//! place, and in the last block only the one token that is read.
+//! CLIP's two towers on libtorch, in stages, computed for measuring: activations are overwritten in
+//! place where nobody needs them any more, and in the last block only the one token is computed
+//! that is read.
 //!
 //! ```text
 //!  pixels ─ patches ─ stem ─ block.0 … block.L−2 ─ block.L−1 (token 0 only) ─ ln_post ─ proj ─► [B, E]
 //!  tokens ─ embed ── text.stem ─ text.block.0 …… ─ last (end token only) ── ln_final ─ proj ─► [B, E]
 //! ```
 //!
-//! Weights are views of a [`PathWeights`](super::path::PathWeights): moving the path moves the
-//! towers.
+//! Weights are fetched by name from a [`Lookup`](super::weights::Lookup). Those of a
+//! [`PathWeights`](super::path::PathWeights) are views: moving the path moves the towers.
 
 mod block;
 mod image;
@@ -15,12 +16,11 @@ mod text;
 
 use tch::{TchError, Tensor};
 
-pub use block::{Block, Linear, Norm, Tokens};
+pub use block::{Block, Linear, Norm, Pass, Tokens};
 pub use image::ImageTower;
 pub use text::{Prompts, TextTower};
 
-/// Looks at the activations after each layer (`stem`, `block.0` …, `head`; the text tower's with
-/// `text.` in front).
+/// Looks at the image tower's activations after each layer (`stem`, `block.0` …, `head`).
 pub trait Visit {
     /// Called after each layer.
     ///

@@ -2,11 +2,10 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::Visit;
-use super::block::{Block, Norm, Tokens, mask_after};
+use super::block::{Block, Norm, Pass, Tokens, mask_after};
 use crate::checkpoint::Architecture;
 use crate::torch::error::TorchError;
-use crate::torch::path::PathWeights;
+use crate::torch::weights::Lookup;
 
 /// Prompts as token ids, ready for a batch.
 #[derive(Debug)]
@@ -19,6 +18,12 @@ pub struct Prompts {
 }
 
 impl Prompts {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> i64 {
+        self.ends.size()[0]
+    }
+
     /// Position of the end token: that of the largest id (the first, if it comes twice).
     #[must_use]
     pub fn end_of(ids: &[u32]) -> usize {
@@ -68,7 +73,7 @@ impl TextTower {
     ///
     /// # Errors
     /// When the architecture has no text tower, or a tensor is missing or of another shape.
-    pub fn new(weights: &PathWeights, architecture: &Architecture) -> Result<Self, TorchError> {
+    pub fn new(weights: &impl Lookup, architecture: &Architecture) -> Result<Self, TorchError> {
         let tower = architecture.text.as_ref().ok_or_else(|| {
             TorchError::Input(
                 "build the text tower: no checkpoint has one; give a complete zero-shot checkpoint"
@@ -115,38 +120,79 @@ impl TextTower {
         }
     }
 
+    /// How many stages there are between ids and embeddings: the stem, attention and MLP of each
+    /// block, the head.
+    #[must_use]
+    pub fn stages(&self) -> usize {
+        2 * self.blocks.len() + 2
+    }
+
+    /// One stage: what the next one reads. Stage 0 reads the prompts' ids alone (`tokens` is not
+    /// looked at); the last gives embeddings \[prompts, embed\], not normalised. From the last
+    /// block's attention on there is one token a prompt, its end token. Ids must have been checked.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn step(
+        &self,
+        stage: usize,
+        prompts: &Prompts,
+        mut tokens: Tokens,
+        pass: Pass,
+    ) -> Result<Tokens, TchError> {
+        if stage == 0 {
+            return self.stem(prompts);
+        }
+        let (index, is_mlp) = ((stage - 1) / 2, (stage - 1) % 2 == 1);
+        let Some(block) = self.blocks.get(index) else { return self.head(prompts, &tokens) };
+        if is_mlp {
+            block.mlp(&mut tokens, pass)?;
+        } else if index + 1 < self.blocks.len() {
+            block.attention(&mut tokens, true, pass)?;
+        } else {
+            let mask = mask_after(&prompts.ends, prompts.length)?;
+            tokens = block.attention_rows(&tokens, &self.ends(prompts)?, Some(&mask), pass)?;
+        }
+        Ok(tokens)
+    }
+
+    /// Token and position embeddings.
+    fn stem(&self, prompts: &Prompts) -> Result<Tokens, TchError> {
+        let (batch, length) = (prompts.count(), prompts.length);
+        let width = self.positions.size()[1];
+        let x = self.embedding.f_index_select(0, &prompts.ids)?.f_view([batch, length, width])?;
+        let x = x.f_add(&self.positions.f_narrow(0, 0, length)?)?.f_view([-1, width])?;
+        Ok(Tokens { x, batch, length, shared: false })
+    }
+
+    /// The rows of the end tokens.
+    fn ends(&self, prompts: &Prompts) -> Result<Tensor, TchError> {
+        let (batch, length) = (prompts.count(), prompts.length);
+        Tensor::f_arange_start_step(0, batch * length, length, (Kind::Int64, self.device))?
+            .f_add(&prompts.ends)
+    }
+
+    /// End tokens alone, normalised and projected.
+    fn head(&self, prompts: &Prompts, tokens: &Tokens) -> Result<Tokens, TchError> {
+        let ends = if tokens.length == prompts.length && self.blocks.is_empty() {
+            tokens.x.f_index_select(0, &self.ends(prompts)?)?
+        } else {
+            tokens.x.shallow_clone()
+        };
+        let x = self.ln_final.forward(&ends)?.f_matmul(&self.proj)?;
+        Ok(Tokens { x, batch: tokens.batch, length: 1, shared: false })
+    }
+
     /// Prompts → embeddings \[prompts, embed\], not normalised. Ids must have been checked.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn forward(&self, prompts: &Prompts, visit: &mut impl Visit) -> Result<Tensor, TchError> {
+    pub fn forward(&self, prompts: &Prompts) -> Result<Tensor, TchError> {
         let _no_grad = tch::no_grad_guard();
-        let length = prompts.length;
-        let batch = prompts.ends.size()[0];
-        let width = self.positions.size()[1];
-        let x = self.embedding.f_index_select(0, &prompts.ids)?.f_view([batch, length, width])?;
-        let x = x.f_add(&self.positions.f_narrow(0, 0, length)?)?.f_view([-1, width])?;
-        let mut tokens = Tokens { x, batch, length };
-        visit.layer(&"text.stem", &tokens.x)?;
-        let before_last = self.blocks.len().saturating_sub(1);
-        for (i, block) in self.blocks[..before_last].iter().enumerate() {
-            block.forward(&mut tokens, true)?;
-            visit.layer(&format_args!("text.block.{i}"), &tokens.x)?;
+        let mut tokens = self.step(0, prompts, Tokens::none(), Pass::Measure)?;
+        for stage in 1..self.stages() {
+            tokens = self.step(stage, prompts, tokens, Pass::Measure)?;
         }
-        let first =
-            Tensor::f_arange_start_step(0, batch * length, length, (Kind::Int64, self.device))?;
-        let rows = first.f_add(&prompts.ends)?;
-        let ends = match self.blocks.last() {
-            Some(last) => {
-                let mask = mask_after(&prompts.ends, length)?;
-                let ends = last.forward_rows(&tokens, &rows, Some(&mask))?;
-                visit.layer(&format_args!("text.block.{before_last}"), &ends)?;
-                ends
-            }
-            None => tokens.x.f_index_select(0, &rows)?,
-        };
-        let features = self.ln_final.forward(&ends)?.f_matmul(&self.proj)?;
-        visit.layer(&"text.head", &features)?;
-        Ok(features)
+        Ok(tokens.x)
     }
 }

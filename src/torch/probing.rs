@@ -1,0 +1,230 @@
+//! What probes stand on: the engine's model and some images, staged for running from the middle.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use tch::Tensor;
+
+use super::engine::{TorchEngine, sorted};
+use super::error::guarded;
+use super::heads::PromptSet;
+use super::memory;
+use super::model::MicroBatch;
+use super::sharpness::{self, Perturbed};
+use super::staged::{ClassWeights, Runner};
+use super::weights::Named;
+use super::weights::Tensors;
+use crate::checkpoint::layers::{Granularity, layers};
+use crate::checkpoint::{Architecture, Pair};
+use crate::sweep::engine::{EngineError, Steer};
+use crate::sweep::event::LayerInfo;
+use crate::sweep::ids::DatasetId;
+use crate::sweep::probe::ProbeResult;
+use crate::sweep::spec::{Scale, SharpnessSpec};
+
+/// Part of the free memory that kept activations may take.
+const KEPT: usize = 4;
+/// Part of the free memory that one pass with gradients may take.
+const GRADIENT: usize = 4;
+/// Where the system does not tell how much memory is free.
+const UNKNOWN: usize = 2 << 30;
+/// Tokens per pass through the text tower.
+const TOKENS: usize = 8192;
+
+/// A runner over some images, and whether its weights stand where the engine's do.
+#[derive(Debug)]
+pub struct Staging {
+    dataset: DatasetId,
+    batches: Vec<Range<usize>>,
+    runner: Runner,
+    stale: bool,
+}
+
+impl Staging {
+    /// The engine's weights move.
+    pub fn moved(&mut self) {
+        self.stale = true;
+    }
+}
+
+impl TorchEngine {
+    /// The model at its present point, and these positions of a dataset's order, batch by batch.
+    /// Kept, activations and all, until the point, the dataset or the batches change.
+    ///
+    /// # Errors
+    /// When the weights stand nowhere, images cannot be read, or the device has no room.
+    pub fn staged(
+        &mut self,
+        id: DatasetId,
+        batches: &[Range<usize>],
+    ) -> Result<&mut Runner, EngineError> {
+        let doing = "stage images for a probe";
+        let at = self.at.clone().ok_or_else(|| {
+            EngineError::Cell(format!("{doing}: the weights stand at no point of the path"))
+        })?;
+        let kept = self
+            .staging
+            .take()
+            .filter(|staging| staging.dataset == id && staging.batches == batches);
+        let fail = |error| sorted(error, doing);
+        // Brings float32 weights, text tower and stored head to the point; a runner shares them.
+        let mut weights = self.model.exact_weights(&at.plan).map_err(fail)?;
+        let Self { inputs, model, heads, .. } = &mut *self;
+        let inputs = Arc::clone(inputs);
+        let moving = model.text_moves();
+        let head = if moving {
+            None
+        } else {
+            Some(heads.get(&inputs, model, id, &at).map_err(fail)?.share())
+        };
+        if let Some(mut staging) = kept {
+            if std::mem::take(&mut staging.stale) {
+                staging.runner.moved();
+            }
+            return Ok(&mut self.staging.insert(staging).runner);
+        }
+        let loaded = inputs
+            .dataset(id)
+            .ok_or_else(|| EngineError::Cell(format!("{doing}: no dataset {}", id.index())))?;
+        let device = model.device();
+        let class_weights = match (head, heads.stored_tensors()) {
+            (_, Some(stored)) => {
+                weights.extend(stored);
+                let rows = loaded.head_rows.as_ref().map(|rows| {
+                    let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+                    guarded(doing, || Tensor::f_from_slice(&rows)?.f_to_device(device))
+                });
+                ClassWeights::Stored(rows.transpose().map_err(fail)?)
+            }
+            (Some(head), None) => ClassWeights::Fixed(head),
+            (None, None) => {
+                let list = heads.prompts(&inputs, id).map_err(fail)?;
+                let (tower, scale) = model.text().ok_or_else(|| {
+                    EngineError::Cell(format!("{doing}: no text tower was loaded"))
+                })?;
+                let set = PromptSet::new(tower, &list, scale, device, TOKENS).map_err(fail)?;
+                ClassWeights::Text(set)
+            }
+        };
+        let architecture = inputs.pair.architecture.clone();
+        let free = memory::free(device).unwrap_or(UNKNOWN);
+        let micro = MicroBatch::new(device, &architecture).size();
+        let fit = free / GRADIENT / gradient_bytes(&architecture).max(1);
+        let weights = Named::new(weights, device);
+        let micro = micro.min(fit.max(1));
+        let mut runner =
+            Runner::new(architecture, weights, class_weights, micro, free / KEPT).map_err(fail)?;
+        for range in batches {
+            let images = loaded.order.get(range.clone()).ok_or_else(|| {
+                let end = loaded.order.len();
+                EngineError::Cell(format!("{doing}: expected positions under {end}, got {range:?}"))
+            })?;
+            let pixels = inputs
+                .cache
+                .pixels(id, &loaded.dataset, images)
+                .map_err(|error| EngineError::Data(error.to_string()))?;
+            let labels: Vec<usize> =
+                images.iter().map(|&image| loaded.dataset.label(image)).collect();
+            runner.add_batch(&pixels, &labels).map_err(fail)?;
+        }
+        let batches = batches.to_vec();
+        let staging = Staging { dataset: id, batches, runner, stale: false };
+        Ok(&mut self.staging.insert(staging).runner)
+    }
+}
+
+impl TorchEngine {
+    /// Sharpness of a layer at the present point (`None`: of all in play at once).
+    ///
+    /// # Errors
+    /// As [`Self::staged`], or when a loss is not finite.
+    pub(super) fn sharpness(
+        &mut self,
+        spec: &SharpnessSpec,
+        on: DatasetId,
+        layer: Option<&LayerInfo>,
+        steer: &mut dyn Steer,
+    ) -> Result<Option<ProbeResult>, EngineError> {
+        let inputs = Arc::clone(&self.inputs);
+        let name = layer.map_or("overall", |layer| layer.name.as_str());
+        let images = inputs.dataset(on).map_or(0, |loaded| loaded.order.len());
+        let batches = batches(images, spec.batch, spec.batches);
+        let all;
+        let tensors = match layer {
+            Some(layer) => &layer.tensors,
+            None => {
+                all = in_play(&inputs.pair);
+                &all
+            }
+        };
+        // The stored head is loaded with the stage.
+        self.staged(on, &batches)?;
+        let at = self.at.clone();
+        let doing = || match &at {
+            Some(at) => format!("measure the sharpness of layer `{name}` at {at}"),
+            None => format!("measure the sharpness of layer `{name}`"),
+        };
+        let mut dense = None;
+        if let Some(at) = &at
+            && spec.scale == Scale::Dense
+            && spec.adaptive
+            && !at.variant.is_dense()
+        {
+            let mut all = Tensors::new();
+            for tensor in tensors {
+                let found = match self.heads.dense(tensor, at.alpha) {
+                    Ok(None) => self.model.dense(tensor, at.alpha),
+                    found => found,
+                };
+                let found = found.map_err(|error| sorted(error, &doing()))?;
+                all.extend(found.map(|found| (tensor.clone(), found)));
+            }
+            dense = Some(all);
+        }
+        let seed = inputs.spec.sweep.seed;
+        let what = Perturbed { seed, layer: name, tensors, dense: dense.as_ref() };
+        let runner = self.staged(on, &batches)?;
+        let result = sharpness::measure(runner, &what, spec, steer)
+            .map_err(|error| sorted(error, &doing()))?;
+        Ok(result.map(|mut result| {
+            result.logit_scale = inputs.pair.head.is_none().then_some(inputs.pair.logit_scale);
+            ProbeResult::Sharpness(result)
+        }))
+    }
+}
+
+/// Whole batches from the start of an order; where there is not one, all images as one batch.
+fn batches(images: usize, batch: usize, most: usize) -> Vec<Range<usize>> {
+    let whole = images.checked_div(batch).unwrap_or(0).min(most);
+    if whole == 0 {
+        return std::iter::once(0..images).collect();
+    }
+    (0..whole).map(|i| i * batch..(i + 1) * batch).collect()
+}
+
+/// Canonical names of every tensor in play.
+fn in_play(pair: &Pair) -> Vec<String> {
+    let head = pair.head.map(|head| (head.classes, head.bias));
+    let with_text = pair.text_moves() && pair.head.is_none();
+    let all = layers(&pair.architecture.dims(), Granularity::Tensor, head, with_text);
+    all.into_iter().flat_map(|layer| layer.tensors).collect()
+}
+
+/// Bytes that one image's pass through the tower keeps for its gradient: of each block about
+/// twelve times the residual stream and three times the MLP's hidden layer.
+fn gradient_bytes(architecture: &Architecture) -> usize {
+    let tower = &architecture.image;
+    4 * (tower.grid * tower.grid + 1) * tower.layers * (12 * tower.width + 3 * tower.mlp_width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_whole_unless_there_is_only_one() {
+        assert_eq!(batches(600, 128, 4), [0..128, 128..256, 256..384, 384..512]);
+        assert_eq!(batches(300, 128, 4), [0..128, 128..256]);
+        assert_eq!(batches(50, 128, 4).as_slice(), &[0..50]);
+    }
+}

@@ -1,0 +1,140 @@
+//! The ball ‖δ ⊘ c‖ₚ ≤ ρ, and the nearest of its points.
+
+use tch::{Kind, TchError, Tensor};
+
+use super::Flat;
+
+/// Relative accuracy of the projection's radius; the reference's is 1e-5 in absolute terms.
+const ACCURACY: f64 = 1e-6;
+/// Halvings of a bracket: enough from any start in float64.
+const STEPS: usize = 200;
+
+/// ‖δ ⊘ c‖₂ over elements with c > 0.
+pub(super) fn length(layer: &Flat, delta: &Tensor) -> Result<f64, TchError> {
+    norm(&relative(layer, delta)?)
+}
+
+/// δ ⊘ c, 0 where c = 0.
+fn relative(layer: &Flat, delta: &Tensor) -> Result<Tensor, TchError> {
+    match &layer.scale {
+        None => Ok(delta.shallow_clone()),
+        Some(scale) => delta.f_div(scale)?.f_masked_fill(&scale.f_eq(0.0)?, 0.0),
+    }
+}
+
+pub(super) fn norm(x: &Tensor) -> Result<f64, TchError> {
+    f64::try_from(x.f_square()?.f_sum(Kind::Double)?).map(f64::sqrt)
+}
+
+/// The nearest point (in the Euclidean distance) of the ellipsoid ‖δ ⊘ c‖₂ ≤ ρ.
+///
+/// Outside it is δ / (1 + 2λ / c²), with λ > 0 such that it lies on the surface. With q = δ ⊘ c its
+/// relative length is ‖q c² / (c² + 2λ)‖, which falls in λ: bisection on log λ finds it.
+pub(super) fn ellipsoid(layer: &Flat, delta: Tensor, rho: f64) -> Result<Tensor, TchError> {
+    let relative = relative(layer, &delta)?;
+    let length = norm(&relative)?;
+    if length <= rho {
+        return Ok(delta);
+    }
+    let Some(scale) = &layer.scale else { return delta.f_mul_scalar(rho / length) };
+    if rho == 0.0 {
+        return delta.f_zeros_like();
+    }
+    let squares = scale.f_square()?;
+    let shrink = |lambda: f64| squares.f_div(&squares.f_add_scalar(2.0 * lambda)?);
+    let at = |lambda: f64| norm(&relative.f_mul(&shrink(lambda)?)?);
+    // From max c² (ρ-scaled) on everything is shorter: λ ≥ ‖q‖/ρ · max c² / 2 is inside.
+    let largest = f64::try_from(squares.f_max()?)?;
+    let mut high = largest * length / rho / 2.0;
+    if !(high.is_finite() && high > 0.0) {
+        return delta.f_zeros_like();
+    }
+    let mut low = high * 1e-12;
+    let mut lambda = low;
+    for _ in 0..STEPS {
+        lambda = (low * high).sqrt();
+        let now = at(lambda)?;
+        if (now - rho).abs() <= ACCURACY * rho || high / low < 1.0 + 1e-12 {
+            break;
+        }
+        if now > rho {
+            low = lambda;
+        } else {
+            high = lambda;
+        }
+    }
+    // Elements with c = 0 have nothing to keep: 0 / (0 + 2λ) = 0.
+    delta.f_mul(&shrink(lambda)?)
+}
+
+/// The nearest point of the box |δ| ≤ ρ c.
+pub(super) fn clamp(layer: &Flat, delta: &Tensor, rho: f64) -> Result<Tensor, TchError> {
+    match &layer.scale {
+        None => delta.f_clamp(-rho, rho),
+        Some(scale) => {
+            let bound = scale.f_mul_scalar(rho)?;
+            delta.f_minimum(&bound)?.f_maximum(&bound.f_neg()?)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(scale: Option<&[f32]>, n: usize) -> Flat {
+        let scale = scale.map(Tensor::from_slice);
+        let theta = Tensor::zeros([n as i64], (Kind::Float, tch::Device::Cpu));
+        Flat { parts: vec![("w".into(), vec![n as i64])], theta, scale }
+    }
+
+    fn values(x: &Tensor) -> Vec<f64> {
+        Vec::try_from(x.to_kind(Kind::Double)).unwrap()
+    }
+
+    #[test]
+    fn inside_nothing_changes_and_a_sphere_is_scaled() {
+        let ball = layer(None, 2);
+        let inside = ellipsoid(&ball, Tensor::from_slice(&[0.3_f32, 0.4]), 0.6).unwrap();
+        assert_eq!(inside, Tensor::from_slice(&[0.3_f32, 0.4]));
+        let got = values(&ellipsoid(&ball, Tensor::from_slice(&[3.0_f32, -4.0]), 1.0).unwrap());
+        assert!((got[0] - 0.6).abs() < 1e-6 && (got[1] + 0.8).abs() < 1e-6);
+    }
+
+    /// On the surface, and the way there is along the surface's normal: (δ₀ − δ)ᵢ = 2λ δᵢ / cᵢ².
+    #[test]
+    fn the_projection_is_the_nearest_point_of_the_ellipsoid() {
+        let scale = [1.0_f32, 0.01, 3.0, 0.0, 1e-4];
+        let outside = [2.0_f32, 0.5, -7.0, 4.0, 1e-3];
+        let ball = layer(Some(&scale), 5);
+        for rho in [1e-3, 0.2, 1.5] {
+            let got = ellipsoid(&ball, Tensor::from_slice(&outside), rho).unwrap();
+            assert!((length(&ball, &got).unwrap() / rho - 1.0).abs() < 1e-4);
+            let got = values(&got);
+            assert_eq!(got[3], 0.0, "no scale, no perturbation");
+            let lambda = |i: usize| {
+                (f64::from(outside[i]) - got[i]) * f64::from(scale[i]).powi(2) / (2.0 * got[i])
+            };
+            for i in [1, 2, 4] {
+                assert!((lambda(i) / lambda(0) - 1.0).abs() < 1e-2, "{i} {}", lambda(i));
+            }
+        }
+    }
+
+    #[test]
+    fn scales_that_are_all_zero_leave_nothing_and_no_nan() {
+        let ball = layer(Some(&[0.0, 0.0]), 2);
+        assert_eq!(length(&ball, &Tensor::from_slice(&[1.0_f32, 2.0])).unwrap(), 0.0);
+        let one = layer(Some(&[0.0, 1.0]), 2);
+        let got = ellipsoid(&one, Tensor::from_slice(&[1.0_f32, 2.0]), 0.0).unwrap();
+        assert_eq!(values(&got), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_box_is_exact() {
+        let scale = [0.3_f32, 0.0, 2.0];
+        let ball = layer(Some(&scale), 3);
+        let got = clamp(&ball, &Tensor::from_slice(&[9.0_f32, 9.0, -0.1]), 0.1).unwrap();
+        assert_eq!(Vec::<f32>::try_from(got).unwrap(), [0.3 * 0.1_f32, 0.0, -0.1]);
+    }
+}

@@ -332,6 +332,9 @@ fn run_sweep(sweep: Sweep, config: &Config) -> anyhow::Result<u8> {
     let spec_path = match (&sweep.spec, sweep.demo, &sweep.out) {
         (Some(path), ..) => path.clone(),
         (None, Some(pair), _) => demo_spec(pair)?,
+        (None, None, Some(dir)) if !journal::is_run(dir) => {
+            return Err(journal::JournalError::NotARun { path: dir.clone() }.into());
+        }
         (None, None, Some(dir)) => dir.join(SPEC_FILE),
         (None, None, None) => anyhow::bail!("give a spec, --demo, or --resume with --out"),
     };

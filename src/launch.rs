@@ -82,6 +82,9 @@ pub enum Measure {
     Sim(SimScript),
 }
 
+/// Decoded images kept in the cache folder for later runs, in bytes at most.
+const PIXELS_ON_DISK: u64 = 10_000_000_000;
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -114,6 +117,9 @@ impl Launch {
         let Request { spec, spec_path, out, resume, shard, measure } = request;
         spec.check(&spec_path)?;
         let inputs = Arc::new(Inputs::open(spec)?);
+        if let Some(cache) = crate::config::cache_dir() {
+            inputs.cache.keep_on_disk(cache.join("pixels"), PIXELS_ON_DISK);
+        }
         let hashes = inputs.hashes()?;
         let resolved = resolve(inputs.spec.clone(), hashes);
         changed(&spec_path, &inputs.spec, &resolved)?;

@@ -1,12 +1,14 @@
-//! Decoded pixels, shared by all workers: every image is decoded once per
-//! round, on all cores, however many points of the path look at it.
+//! Decoded pixels, shared by all workers: every image is decoded once, on all
+//! cores, however many points of the path look at it; on disk also for later runs.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
+use super::disk::{Disk, Key as Content};
 use super::{Dataset, DatasetError, Preprocess};
 use crate::sweep::ids::DatasetId;
 
@@ -43,7 +45,12 @@ pub struct PixelCache {
     state: Mutex<State>,
     done: Condvar,
     ahead: OnceLock<Sender<Job>>,
+    disk: OnceLock<Disk>,
 }
+
+/// Crops of fewer bytes are not kept on disk: small images are decoded as
+/// quickly as they are found.
+const WORTH_KEEPING: usize = 1 << 14;
 
 /// Images to decode ahead of time.
 struct Job {
@@ -63,6 +70,16 @@ impl PixelCache {
             state: Mutex::default(),
             done: Condvar::new(),
             ahead: OnceLock::new(),
+            disk: OnceLock::new(),
+        }
+    }
+
+    /// From here on decoded images are also kept in `dir`, at most about `limit`
+    /// bytes of them, and looked for there. Any number of runs may share it.
+    pub fn keep_on_disk(&self, dir: PathBuf, limit: u64) {
+        if self.preprocess.bytes() >= WORTH_KEEPING {
+            // The first folder stays.
+            let _ = self.disk.set(Disk::new(dir, limit));
         }
     }
 
@@ -182,10 +199,19 @@ impl PixelCache {
 
     fn decode_one(&self, dataset: &Dataset, image: usize) -> Decoded {
         let bytes = dataset.bytes(image).map_err(|error| error.to_string())?;
-        let pixels = self
-            .preprocess
-            .decode_within(&bytes, dataset.frame())
-            .map_err(|error| error.to_string())?;
+        let frame = dataset.frame();
+        let kept = self.disk.get().map(|disk| {
+            (disk, Content::new(&bytes, &format!("{} frame {frame}", self.preprocess.key())))
+        });
+        let found = kept.as_ref().and_then(|(disk, key)| disk.get(*key, self.preprocess.bytes()));
+        if let Some(pixels) = found {
+            return Ok(pixels.into());
+        }
+        let pixels =
+            self.preprocess.decode_within(&bytes, frame).map_err(|error| error.to_string())?;
+        if let Some((disk, key)) = kept {
+            disk.put(key, &pixels);
+        }
         Ok(pixels.into())
     }
 
@@ -287,6 +313,30 @@ mod tests {
             [0, 10, 20, 30, 40]
         );
         assert!(cache.bytes() <= 30);
+    }
+
+    #[test]
+    fn what_is_kept_on_disk_is_not_decoded_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = dataset(&dir);
+        let cache = |size| {
+            let cache = PixelCache::new(Preprocess::clip(size), 1 << 20);
+            cache.keep_on_disk(folder.path().into(), 1 << 24);
+            cache
+        };
+        let first = cache(80).pixels(ID, &data, &[1, 2]).unwrap();
+        // Found by content: what is put there under the image's name comes back.
+        let doing = format!("{} frame 0", Preprocess::clip(80).key());
+        let key = Content::new(&data.bytes(1).unwrap(), &doing);
+        let disk = Disk::new(folder.path().into(), 1 << 24);
+        assert_eq!(disk.get(key, 80 * 80 * 3).as_deref(), Some(&*first[0]));
+        disk.put(key, &vec![200; 80 * 80 * 3]);
+        assert_eq!(values(&cache(80).pixels(ID, &data, &[1, 2]).unwrap()), [200, 20]);
+        assert_eq!(values(&cache(81).pixels(ID, &data, &[1]).unwrap()), [10], "another size");
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        cache(2).pixels(ID, &data, &[3]).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), files, "too small to keep");
     }
 
     #[test]

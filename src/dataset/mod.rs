@@ -13,6 +13,7 @@
 mod cache;
 pub mod decode;
 mod describe;
+mod disk;
 mod error;
 mod folder;
 mod imagenet;

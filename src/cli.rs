@@ -21,6 +21,8 @@ use crate::sweep::plan::Shard;
 use crate::sweep::spec::Spec;
 use crate::sweep::state::SweepState;
 
+mod merge;
+
 /// Exit code: bad usage or input.
 const BAD: u8 = 2;
 
@@ -159,27 +161,8 @@ enum Cmd {
         #[arg(long)]
         json: bool,
     },
-    /// Write the weights of one point of the path
-    Merge {
-        /// θ₀
-        #[arg(long)]
-        zeroshot: PathBuf,
-        /// θ₁
-        #[arg(long)]
-        finetuned: PathBuf,
-        /// The point
-        #[arg(long)]
-        alpha: f64,
-        /// Where to
-        #[arg(short, long)]
-        out: PathBuf,
-        /// LAYER=METHOD:AMOUNT, repeatable
-        #[arg(long)]
-        sparsify: Vec<String>,
-        /// open_clip or hf
-        #[arg(long)]
-        dialect: Option<String>,
-    },
+    /// Write the weights of one point of the path as a safetensors file
+    Merge(merge::Args),
     /// Print shell completions
     Completions {
         /// For which shell
@@ -282,10 +265,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             print(&dataset::describe(&path, depth)?, json)
         }
         Some(Cmd::Devices { json }) => devices(json),
-        Some(Cmd::Merge { .. }) => anyhow::bail!(
-            "`merge` is not in this version: it comes with sparsification; until then \
-             interpolate with θ(α) = θ₀ + α·(θ₁ − θ₀) in float32"
-        ),
+        Some(Cmd::Merge(args)) => print(&args.run()?, false),
         Some(Cmd::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "alphascope", &mut script);

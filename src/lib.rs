@@ -12,6 +12,7 @@ pub mod demo;
 pub mod headless;
 pub mod inputs;
 pub mod launch;
+pub mod merge;
 pub mod priority;
 pub mod report;
 #[cfg(feature = "tui")]

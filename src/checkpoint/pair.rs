@@ -88,8 +88,7 @@ impl Pair {
         for (end, file) in [("zero-shot", &zeroshot), ("fine-tuned", &finetuned)] {
             notices.extend(file.notices().iter().map(|notice| format!("{end} file: {notice}")));
         }
-        let dims = check_match(&zeroshot, &finetuned)?;
-        let head = head(&zeroshot, &finetuned, &dims)?;
+        let Matched { dims, head, text_same } = matched(&zeroshot, &finetuned)?;
         let stored_at_both = head.is_some_and(|head| head.zeroshot && head.finetuned);
         let wrong = |message: String| CheckpointError::Pair {
             zeroshot: zeroshot.path().into(),
@@ -137,7 +136,6 @@ impl Pair {
         dtype_notice(&zeroshot, &finetuned, &mut notices);
         let logit_scale =
             logit_scale(&zeroshot, &finetuned, overrides, stored_at_both, &mut notices)?;
-        let text_same = text_same(&zeroshot, &finetuned, &dims);
         if !stored_at_both && !text_same {
             notices.push("the text towers differ: they move along the path too".into());
         }
@@ -225,6 +223,29 @@ impl Pair {
             self.finetuned.check_finite(name)
         })
     }
+}
+
+/// What two files have in common, as far as tensors tell.
+#[derive(Clone, Debug)]
+pub struct Matched {
+    /// Of both together.
+    pub dims: Dims,
+    /// `None`: neither stores a head.
+    pub head: Option<HeadInfo>,
+    /// See [`Pair::text_same`].
+    pub text_same: bool,
+}
+
+/// Checks that two files have the same tensors and heads of the same size. Asks nothing that
+/// tensors do not tell, so that it serves where nothing is computed.
+///
+/// # Errors
+/// As [`check_match`], or when two stored heads differ in size.
+pub fn matched(zeroshot: &Checkpoint, finetuned: &Checkpoint) -> Result<Matched, CheckpointError> {
+    let dims = check_match(zeroshot, finetuned)?;
+    let head = head(zeroshot, finetuned, &dims)?;
+    let text_same = text_same(zeroshot, finetuned, &dims);
+    Ok(Matched { dims, head, text_same })
 }
 
 /// Checks that two files have the same tensors, as far as a path needs them:

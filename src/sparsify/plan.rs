@@ -173,32 +173,41 @@ impl TensorPlan {
         all
     }
 
-    /// θ(α) of the tensor with all edits, from its dense ends.
+    /// θ(α) of the tensor with all edits, from its dense ends, and its zeros counted.
     #[must_use]
-    pub fn values(&self, zero: &[f32], one: &[f32], alpha: Alpha) -> Vec<f32> {
+    pub fn apply(&self, zero: &[f32], one: &[f32], alpha: Alpha) -> (Vec<f32>, Zeros) {
+        let moves = zero.iter().zip(one).any(|(a, b)| a.to_bits() != b.to_bits());
         let mut at = zero.to_vec();
-        if !self.stays() {
+        let mut differences = zero.len();
+        if moves && !self.stays() {
             let end = if self.on_difference() { self.end(zero, one) } else { Vec::new() };
             let one = if self.on_difference() { &end } else { one };
             interpolate(zero, one, alpha, &mut at);
+            differences = zero.iter().zip(one).filter(|(a, b)| a == b).count();
         }
         if self.on_weights() {
             let mask = self.zeros(&at);
             (0..at.len()).filter(|&i| mask.get(i)).for_each(|i| at[i] = 0.0);
         }
-        at
-    }
-
-    /// Counts what [`Self::values`] gives.
-    #[must_use]
-    pub fn count(&self, zero: &[f32], one: &[f32], alpha: Alpha) -> Zeros {
-        let end = self.end(zero, one);
-        Zeros {
+        let zeros = Zeros {
             tensor: self.name.clone(),
             total: zero.len() as u64,
-            weights: self.values(zero, one, alpha).iter().filter(|&&x| x == 0.0).count() as u64,
-            differences: zero.iter().zip(&end).filter(|(a, b)| a == b).count() as u64,
-        }
+            weights: at.iter().filter(|&&x| x == 0.0).count() as u64,
+            differences: differences as u64,
+        };
+        (at, zeros)
+    }
+
+    /// The weights of [`Self::apply`].
+    #[must_use]
+    pub fn values(&self, zero: &[f32], one: &[f32], alpha: Alpha) -> Vec<f32> {
+        self.apply(zero, one, alpha).0
+    }
+
+    /// The counts of [`Self::apply`].
+    #[must_use]
+    pub fn count(&self, zero: &[f32], one: &[f32], alpha: Alpha) -> Zeros {
+        self.apply(zero, one, alpha).1
     }
 }
 

@@ -15,7 +15,6 @@ use super::weights::Tensors;
 use super::{precision, runtime, threads};
 use crate::checkpoint::Architecture;
 use crate::checkpoint::names::{is_head, is_text};
-use crate::dataset::{Tokenizer, prompts};
 use crate::inputs::{Inputs, LoadedDataset};
 use crate::sparsify::{Plan, Zeros};
 use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
@@ -318,22 +317,7 @@ struct List {
 
 impl List {
     fn prompts(&self, architecture: &Architecture) -> Result<ClassPrompts, TorchError> {
-        let context = architecture.text.as_ref().map_or(0, |text| text.context);
-        if !architecture.takes_clip_tokens() {
-            return Err(TorchError::Input(format!(
-                "make the zero-shot head: expected a text tower for CLIP's tokenizer (49,408 \
-                 tokens), got {}; give checkpoints that store a head",
-                architecture.text.as_ref().map_or("none".into(), |text| format!("{}", text.vocab))
-            )));
-        }
-        let tokenizer = Tokenizer::clip();
-        let prompts = self
-            .classes
-            .iter()
-            .flat_map(|class| prompts(class, &self.templates))
-            .map(|prompt| tokenizer.encode(&prompt, context))
-            .collect();
-        Ok(ClassPrompts { prompts, per_class: self.templates.len() })
+        ClassPrompts::of(architecture, &self.classes, &self.templates)
     }
 }
 

@@ -8,10 +8,12 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::clip::{Prompts, TextTower, normalized};
 use super::error::{TorchError, guarded};
+use super::model::Model;
 use super::path::PathWeights;
 use super::weights::Tensors;
 use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT};
-use crate::checkpoint::{Dtype, End, Pair, TensorView};
+use crate::checkpoint::{Architecture, Dtype, End, Pair, TensorView};
+use crate::dataset::{Tokenizer, prompts};
 use crate::sparsify::{Plan, Zeros};
 use crate::sweep::ids::Alpha;
 
@@ -25,6 +27,32 @@ pub struct ClassPrompts {
 }
 
 impl ClassPrompts {
+    /// Every template filled with every class, tokenized for a text tower.
+    ///
+    /// # Errors
+    /// When there is no text tower, or it does not take CLIP's tokens.
+    pub fn of(
+        architecture: &Architecture,
+        classes: &[String],
+        templates: &[String],
+    ) -> Result<Self, TorchError> {
+        let context = architecture.text.as_ref().map_or(0, |text| text.context);
+        if !architecture.takes_clip_tokens() {
+            return Err(TorchError::Input(format!(
+                "make the zero-shot head: expected a text tower for CLIP's tokenizer (49,408 \
+                 tokens), got {}; give checkpoints that store a head",
+                architecture.text.as_ref().map_or("none".into(), |text| format!("{}", text.vocab))
+            )));
+        }
+        let tokenizer = Tokenizer::clip();
+        let prompts = classes
+            .iter()
+            .flat_map(|class| prompts(class, templates))
+            .map(|prompt| tokenizer.encode(&prompt, context))
+            .collect();
+        Ok(Self { prompts, per_class: templates.len() })
+    }
+
     /// Number of classes.
     #[must_use]
     pub fn classes(&self) -> usize {
@@ -238,6 +266,33 @@ pub fn zero_shot(
             head => return head,
         }
     }
+}
+
+/// The zero-shot head of the end that stores no linear head, made on the CPU: \[classes, embed\]
+/// row-major, the bits that [`StoredHead`] interpolates from there.
+///
+/// # Errors
+/// When no text tower is there, prompts do not fit it, or the number of classes is not the stored
+/// head's.
+pub fn twin(pair: &Pair, classes: &[String], templates: &[String]) -> Result<Vec<f32>, TorchError> {
+    let list = ClassPrompts::of(&pair.architecture, classes, templates)?;
+    let mut model = Model::load(pair, Device::Cpu, Kind::Float)?;
+    let bare = match pair.head {
+        Some(head) if head.zeroshot => Alpha::FINE_TUNED,
+        _ => Alpha::ZERO_SHOT,
+    };
+    let head = model.zero_shot_head(bare, &Plan::default(), &list)?;
+    let expected = pair.head.map_or(head.classes(), |head| head.classes);
+    if head.classes() != expected {
+        return Err(TorchError::Input(format!(
+            "make the other end of the stored head: expected {expected} classes, one for each of \
+             its rows, got {}",
+            head.classes()
+        )));
+    }
+    guarded("read the zero-shot head", || {
+        Vec::<f32>::try_from(head.weight.f_contiguous()?.f_view(-1)?)
+    })
 }
 
 /// A linear head that moves along the path like any other layer.

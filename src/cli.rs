@@ -18,7 +18,7 @@ use crate::sim::{SimScript, SimShape};
 use crate::sweep::event::Outcome;
 use crate::sweep::journal;
 use crate::sweep::plan::Shard;
-use crate::sweep::spec::Spec;
+use crate::sweep::spec::{DoctorSpec, Spec};
 use crate::sweep::state::SweepState;
 
 mod merge;
@@ -187,6 +187,12 @@ struct Sweep {
     /// Go on with the run in --out
     #[arg(long)]
     resume: bool,
+    /// Then look for an edit of straggling layers that repairs the path
+    #[arg(long, conflicts_with = "shard")]
+    doctor: bool,
+    /// Variants the doctor tries at most, half of them controls
+    #[arg(long, value_name = "N", requires = "doctor", value_parser = clap::value_parser!(u16).range(2..))]
+    budget: Option<u16>,
     /// Event lines on stdout
     #[arg(long)]
     json: bool,
@@ -318,9 +324,16 @@ fn run_sweep(sweep: Sweep, config: &Config) -> anyhow::Result<u8> {
         (None, None, Some(dir)) => dir.join(SPEC_FILE),
         (None, None, None) => anyhow::bail!("give a spec, --demo, or --resume with --out"),
     };
+    let spec = Spec::load(&spec_path)?;
+    let doctor = sweep.doctor.then(|| {
+        let asked = spec.doctor.clone().unwrap_or_default();
+        let variants = sweep.budget.map_or(asked.variants, usize::from);
+        DoctorSpec { variants, ..asked }
+    });
     let launch = Launch::prepare(Request {
-        spec: Spec::load(&spec_path)?,
+        spec,
         spec_path,
+        doctor,
         out: sweep.out,
         resume: sweep.resume,
         shard: sweep.shard.unwrap_or_else(Shard::whole),

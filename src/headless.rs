@@ -18,7 +18,7 @@ use crate::sweep::ids::{AlphaId, DatasetId, ProbeCell, RoundId, VariantId};
 use crate::sweep::probe::{Direction, Probe};
 use crate::sweep::spec::{Layers, SharpnessKind};
 use crate::sweep::state::{SweepState, cells_at};
-use crate::{app, sweep};
+use crate::{report, sweep};
 
 /// How often signals are looked at while nothing happens.
 const LOOK: Duration = Duration::from_millis(100);
@@ -199,6 +199,10 @@ impl Show {
             Event::VariantAdded { variant } => {
                 self.say(&format!("variant added: {}", variant.name));
             }
+            Event::Doctor { spec } => self.say(&format!(
+                "doctor: tries up to {} edits, half of them controls",
+                spec.variants
+            )),
             Event::CellFailed { cell, message, .. } => {
                 let name = state.datasets().get(cell.dataset.index()).map_or("?", |d| &d.name);
                 let (at, variant) = (at(cell.alpha, state), variant(cell.variant, state));
@@ -249,11 +253,7 @@ impl Show {
 
     fn finish(&self, state: &SweepState, outcome: Outcome, dir: &Path) -> anyhow::Result<()> {
         if self.output == Output::Table {
-            let mut model =
-                app::Model::new(app::Screen::Live, app::Mode::Watch, app::Look::default());
-            model.run = state.clone();
-            model.ended = Some(Ok(outcome));
-            written(write!(io::stdout(), "{}", app::summary(&model)))?;
+            written(write!(io::stdout(), "{}", report::table(state)))?;
         }
         let shown = dir.display();
         self.say(&match outcome {
@@ -329,7 +329,7 @@ fn whole_rounds(state: &SweepState) -> usize {
     let most = state.datasets().iter().map(|d| d.rounds.len()).max().unwrap_or(0);
     let measured = |round: usize| {
         state.cell_ids().all(|id| {
-            let rounds = state.datasets().get(id.dataset.index()).map_or(0, |d| d.rounds.len());
+            let rounds = state.rounds_owed(id);
             let failed = state.cell(id).is_some_and(|cell| cell.failed.is_some());
             round >= rounds || state.has(id, RoundId(round)) || state.is_left_out(id) || failed
         })

@@ -20,7 +20,7 @@ use crate::sweep::drive::EngineFactory;
 use crate::sweep::event::{Event, Header};
 use crate::sweep::journal::{self, Journal, JournalError};
 use crate::sweep::plan::{Shard, rounds};
-use crate::sweep::spec::{Alphas, Spec, SpecError};
+use crate::sweep::spec::{Alphas, DoctorSpec, Spec, SpecError};
 
 /// Name of the resolved spec in a run folder.
 pub const SPEC_FILE: &str = "spec.toml";
@@ -100,6 +100,8 @@ pub struct Request {
     pub shard: Shard,
     /// What measures.
     pub measure: Measure,
+    /// Also look for an edit that repairs the path, whatever the spec says.
+    pub doctor: Option<DoctorSpec>,
 }
 
 /// A session that is ready to start.
@@ -114,7 +116,7 @@ impl Launch {
     /// # Errors
     /// [`LaunchError`].
     pub fn prepare(request: Request) -> Result<Self, LaunchError> {
-        let Request { spec, spec_path, out, resume, shard, measure } = request;
+        let Request { spec, spec_path, out, resume, shard, measure, doctor } = request;
         spec.check(&spec_path)?;
         let inputs = Arc::new(Inputs::open(spec)?);
         if let Some(cache) = crate::config::cache_dir() {
@@ -135,7 +137,10 @@ impl Launch {
         let journal = open(&dir, shard, resume, &resolved)?;
         let notices = inputs.notices.clone();
         let probes = resolved.probes();
-        let setup = session::Setup { dir, journal, header, probes, shard, engines, notices };
+        // One asked for by the spec goes on as the run has it.
+        let doctor = doctor.or_else(|| resolved.doctor.clone());
+        let setup =
+            session::Setup { dir, journal, header, probes, doctor, shard, engines, notices };
         Ok(Self { setup })
     }
 

@@ -11,6 +11,7 @@ use crate::sweep::event::{Event, Header, Level, Outcome, Progress};
 use crate::sweep::journal::{self, Journal, JournalError};
 use crate::sweep::plan::Shard;
 use crate::sweep::probe::Probe;
+use crate::sweep::spec::DoctorSpec;
 use crate::sweep::state::SweepState;
 
 /// Called after each update is sent, so that a watcher need not poll.
@@ -72,6 +73,8 @@ pub struct Setup {
     pub header: Header,
     /// What the spec measures beside accuracy.
     pub probes: Vec<Probe>,
+    /// The doctor's orders, where one is asked for.
+    pub doctor: Option<DoctorSpec>,
     /// Which part of it.
     pub shard: Shard,
     /// One per worker.
@@ -86,7 +89,7 @@ pub struct Setup {
 /// # Errors
 /// When the journal cannot be read or written.
 pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> {
-    let Setup { dir, mut journal, header, probes, shard, engines, notices } = setup;
+    let Setup { dir, mut journal, header, probes, doctor, shard, engines, notices } = setup;
     let first = journal.is_empty();
     if first {
         journal.append(&Event::Header(header.clone()))?;
@@ -102,6 +105,8 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
     let own = SweepState::replay(&journal.events()?);
     let unknown = probes.into_iter().filter(|it| own.probes().iter().all(|p| p.probe != *it));
     let mut news: Vec<Event> = unknown.map(|probe| Event::Probing { probe }).collect();
+    let doctor = doctor.filter(|spec| own.doctor() != Some(spec));
+    news.extend(doctor.map(|spec| Event::Doctor { spec }));
     if first {
         news.extend(notices.into_iter().map(|text| Event::Notice { level: Level::Warning, text }));
     }

@@ -277,6 +277,7 @@ impl State {
             sharpness: None,
             barriers: None,
             curvature: None,
+            doctor: None,
             variants: vec![],
             inputs: std::collections::BTreeMap::new(),
         };

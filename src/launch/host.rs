@@ -49,6 +49,7 @@ impl Host for Outside {
             out: job.output.or_else(|| self.out.clone()),
             shard: Shard::whole(),
             measure: self.measure(job.device),
+            doctor: None,
         };
         self.launch(request, waker)
     }
@@ -70,6 +71,7 @@ impl Host for Outside {
             resume: self.resume,
             shard: Shard::whole(),
             measure: self.measure(device),
+            doctor: None,
         };
         self.launch(request, waker)
     }

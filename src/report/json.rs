@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::rows::{role, rows, status};
-use super::{ReportError, layers};
+use super::{ReportError, doctor, layers};
 use crate::sweep::event::{Outcome, SCHEMA};
 use crate::sweep::ids::{AlphaId, VariantId};
 use crate::sweep::state::{Status, SweepState};
@@ -23,6 +23,8 @@ struct Report<'a> {
     path_barriers: Vec<Value>,
     curvature: Vec<Value>,
     layers: Vec<Value>,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    doctor: Value,
     claims: Vec<String>,
     probes: Vec<Value>,
     failed: Vec<Value>,
@@ -100,6 +102,7 @@ pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
         path_barriers: path_barriers(state, &judged),
         curvature: layers::curvature(state),
         layers: of_layers,
+        doctor: doctor::json(state),
         claims: layers::claims(state),
         probes: layers::asked(state),
         failed: failed.collect(),

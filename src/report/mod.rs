@@ -2,6 +2,7 @@
 //! people. Pure: from the fold of its events.
 
 mod csv;
+mod doctor;
 mod json;
 mod layer_table;
 mod layers;

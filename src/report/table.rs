@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::doctor;
 use super::layer_table::layer_tables;
 use super::rows::{alpha, signed};
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
@@ -190,7 +191,10 @@ fn notes(state: &SweepState) -> Vec<String> {
             "near-ties (another batch size or device may flip them): {ties} predictions"
         ));
     }
-    let statuses: Vec<Status> = state.cell_ids().filter_map(|id| state.status(id)).collect();
+    notes.extend(doctor::sentences(state));
+    // What the doctor only tries is not owed in full.
+    let owed = state.cell_ids().filter(|id| !state.is_on_trial(id.variant));
+    let statuses: Vec<Status> = owed.filter_map(|id| state.status(id)).collect();
     let any = |wanted: fn(&Status) -> bool| statuses.iter().any(wanted);
     if any(|status| matches!(status, Status::Partial | Status::Pending)) {
         notes.push("~ not every image is counted yet".into());

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{DatasetId, ProbeId, VariantId};
 use super::probe::Probe;
-use super::spec::Variant;
+use super::spec::{DoctorSpec, Variant};
 
 /// One request to the worker side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,11 @@ pub enum Command {
     DropVariant {
         /// Which; never the dense one.
         variant: VariantId,
+    },
+    /// Look for an edit that repairs the path, once what is owed is measured.
+    Doctor {
+        /// How.
+        spec: DoctorSpec,
     },
     /// End after the batch in hand; the run can be resumed.
     Stop,

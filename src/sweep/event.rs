@@ -9,7 +9,7 @@ use super::ids::{
     Alpha, AlphaId, CellId, DatasetId, ProbeCell, ProbeId, RoundId, VariantId, WorkerId,
 };
 use super::probe::{Probe, Probed};
-use super::spec::{Layers, Role, Variant};
+use super::spec::{DoctorSpec, Layers, Role, Variant};
 
 /// Version of the journal's lines and of the JSON report.
 pub const SCHEMA: u32 = 1;
@@ -73,10 +73,22 @@ pub enum Event {
         /// Which.
         variant: VariantId,
     },
-    /// A variant is wanted again.
+    /// A variant is wanted again, and on every image.
     VariantTaken {
         /// Which.
         variant: VariantId,
+    },
+    /// The doctor tries a variant: from here on only the tuning part of the OOD
+    /// datasets is measured of it, until it is taken.
+    VariantTried {
+        /// Which.
+        variant: VariantId,
+    },
+    /// From here on the doctor looks for an edit that repairs the path (in the
+    /// spec, or asked for while the sweep runs). The last one counts.
+    Doctor {
+        /// How.
+        spec: DoctorSpec,
     },
     /// A person paused the sweep.
     Paused,

@@ -2,6 +2,7 @@
 //! out. Knows neither libtorch nor the screen.
 
 pub mod command;
+pub mod doctor;
 pub mod drive;
 pub mod engine;
 pub mod event;

@@ -7,6 +7,7 @@ use super::meter::Meter;
 use super::queue::{Control, Queue};
 use super::{DriveError, Sink, Told};
 use crate::sweep::command::Command;
+use crate::sweep::doctor::{self, Step};
 use crate::sweep::event::{Event, Header, Level, Outcome, Progress, Task};
 use crate::sweep::ids::{DatasetId, ProbeId, VariantId, WorkerId};
 use crate::sweep::journal::JournalError;
@@ -240,6 +241,13 @@ impl<'a> Coordinator<'a> {
                 }
             }
             Command::AddVariant { variant } => self.add(variant),
+            Command::Doctor { spec } => match spec.check() {
+                _ if !self.takes_more("the doctor") => {}
+                Ok(()) => self.emit(Event::Doctor { spec }),
+                Err(it) => {
+                    self.say(Level::Error, format!("doctor, `{}`: {}", it.field, it.message));
+                }
+            },
             Command::DropVariant { variant } => {
                 let known =
                     variant != VariantId::DENSE && self.mark(Leaving::Variant(variant), true);
@@ -305,6 +313,7 @@ impl<'a> Coordinator<'a> {
                 self.mark(Leaving::Variant(id), false);
                 // Told even when it was never dropped: it is in force.
                 self.emit(Event::VariantTaken { variant: id });
+                self.plan();
             }
             return;
         }
@@ -313,7 +322,8 @@ impl<'a> Coordinator<'a> {
         }
         let names = self.header.layers.iter().map(|layer| layer.name.as_str());
         if let Err(wrong) = variant.check_numbers().and_then(|()| variant.check_layers(names)) {
-            let text = format!("cannot add the variant `{}`: {}", variant.name, wrong.message);
+            let (name, field, message) = (&variant.name, wrong.field, wrong.message);
+            let text = format!("cannot add the variant `{name}`: `{field}`: {message}");
             self.say(Level::Error, text);
             return;
         }
@@ -361,10 +371,36 @@ impl<'a> Coordinator<'a> {
                 self.emit(Event::Paused);
             }
         }
-        if over && self.leaving.is_empty() {
+        if over && self.leaving.is_empty() && !self.doctor() {
             self.over = true;
             self.queue.set(Control::Stop);
         }
+    }
+
+    /// The doctor's next step, now that nothing is owed; false when there is
+    /// none.
+    fn doctor(&mut self) -> bool {
+        if self.shard.parts().is_some() || self.broken.is_some() {
+            return false;
+        }
+        match doctor::next(self.state) {
+            Step::Done => return false,
+            Step::Try(variants) => {
+                for mut variant in variants {
+                    variant.name = self.free_name(&variant.name);
+                    self.emit(Event::VariantAdded { variant });
+                    let id = VariantId(self.state.variants().len() - 1);
+                    self.emit(Event::VariantTried { variant: id });
+                }
+            }
+            Step::Take(variants) => {
+                for variant in variants {
+                    self.emit(Event::VariantTaken { variant });
+                }
+            }
+        }
+        self.plan();
+        true
     }
 
     fn start(&mut self) {

@@ -148,7 +148,8 @@ fn rounds(header: &Header, shard: Shard, state: &SweepState) -> Vec<Vec<Unit>> {
                 for dataset in (0..header.datasets.len()).map(DatasetId) {
                     let cell = CellId { variant, dataset, alpha };
                     let Some(positions) = positions(header, dataset, round) else { continue };
-                    if shard.has(header, cell) && !state.has(cell, round) {
+                    let wanted = round.index() < state.rounds_owed(cell);
+                    if wanted && shard.has(header, cell) && !state.has(cell, round) {
                         units.push(Unit::Accuracy { cell, round, positions });
                     }
                 }

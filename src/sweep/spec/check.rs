@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{
-    AlphaRange, Alphas, BarrierSpec, CurvatureSpec, Edit, Layers, Method, SharpnessKind,
-    SharpnessSpec, Spec, SpecError, Variant,
+    AlphaRange, Alphas, BarrierSpec, CurvatureSpec, DoctorSpec, Edit, Layers, Method,
+    SharpnessKind, SharpnessSpec, Spec, SpecError, Variant,
 };
 use crate::sweep::event::Header;
 use crate::sweep::probe::Probe;
@@ -122,7 +122,7 @@ impl Spec {
             let known = spec.check().and_then(|()| self.check_name("dataset", &spec.dataset));
             known.and(on_grid).map_err(|it| it.within("curvature"))?;
         }
-        Ok(())
+        self.doctor.as_ref().map_or(Ok(()), |it| it.check().map_err(|it| it.within("doctor")))
     }
 
     fn check_name(&self, field: &str, name: &Option<String>) -> Result<(), Wrong> {
@@ -222,6 +222,24 @@ impl CurvatureSpec {
         some("iterations", self.iterations, "step")?;
         some("batch", self.batch, "image")?;
         some("batches", self.batches, "batch")?;
+        needs_layers(self.layers)
+    }
+}
+
+impl DoctorSpec {
+    /// # Errors
+    /// The first field that makes no sense.
+    pub fn check(&self) -> Result<(), Wrong> {
+        if self.variants < 2 {
+            let text =
+                format!("expected at least 2 (an edit and its control), got {}", self.variants);
+            return wrong("variants", text);
+        }
+        some("methods", self.methods.len(), "method")?;
+        some("amounts", self.amounts.len(), "amount")?;
+        if let Some(amount) = self.amounts.iter().find(|it| !(0.0..=1.0).contains(*it)) {
+            return wrong("amounts", format!("expected fractions from 0 to 1, got {amount}"));
+        }
         needs_layers(self.layers)
     }
 }
@@ -361,6 +379,9 @@ mod tests {
             (format!("{ENDS}{SET}[barriers]\nimages = 0"), "`barriers.images`"),
             (format!("{ENDS}{SET}[curvature]\nalphas = [0.33]"), "`curvature.alphas`"),
             (format!("{ENDS}{SET}[curvature]\nprobes = 0"), "`curvature.probes`"),
+            (format!("{ENDS}{SET}[doctor]\nvariants = 1"), "`doctor.variants`"),
+            (format!("{ENDS}{SET}[doctor]\namounts = [2.0]"), "`doctor.amounts`"),
+            (format!("{ENDS}{SET}[doctor]\nlayers = 'none'"), "`doctor.layers`"),
             (variant("dense", HALF), "`variants[0].name`"),
             (variant("v", ""), "`variants[0].sparsify`"),
             (variant("v", "{ layer = 'stem', method = 'delta', amount = 1.5 }"), "[0].amount`"),

@@ -13,12 +13,14 @@ use super::ids::Alpha;
 
 mod check;
 mod dataset;
+mod doctor;
 mod explicit;
 mod probes;
 mod variants;
 
 pub use check::Wrong;
 pub use dataset::{Consent, DatasetSpec, Protocol, Role};
+pub use doctor::DoctorSpec;
 pub use probes::{
     BarrierSpec, Base, CurvatureSpec, Layers, Norm, Scale, SharpnessKind, SharpnessSpec,
 };
@@ -83,6 +85,9 @@ pub struct Spec {
     /// The same path with some layers made sparse; `dense` is always there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variants: Vec<Variant>,
+    /// A search for an edit that repairs the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doctor: Option<DoctorSpec>,
     /// Written by the program into a run's own spec: the hash of every input,
     /// by field. Present, it must agree with what is opened.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 
 use probes::Probes;
 
+use super::doctor::tuning_rounds;
 use super::event::{Bits, DatasetInfo, Event, Header, LayerInfo, Level, Measured, Outcome};
 use super::ids::{
     Alpha, AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, RoundId, VariantId,
 };
 use super::plan::{alphas_of, cost, positions, variants_of};
 use super::probe::ProbeResult;
-use super::spec::{Role, Variant};
+use super::spec::{DoctorSpec, Role, Variant};
 
 /// How far a cell is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +121,8 @@ pub struct SweepState {
     /// The header's, then those that joined.
     variants: Vec<Variant>,
     dropped: Vec<bool>,
+    on_trial: Vec<bool>,
+    doctor: Option<DoctorSpec>,
     skipped: Vec<bool>,
     probes: Probes,
     /// Said aloud, in order.
@@ -183,6 +186,29 @@ impl SweepState {
     #[must_use]
     pub fn is_dropped(&self, variant: VariantId) -> bool {
         self.dropped.get(variant.index()).copied().unwrap_or(false)
+    }
+
+    /// True when only the doctor's tuning part is measured of the variant.
+    #[must_use]
+    pub fn is_on_trial(&self, variant: VariantId) -> bool {
+        self.on_trial.get(variant.index()).copied().unwrap_or(false)
+    }
+
+    /// The doctor's orders; `None` when nobody asked.
+    #[must_use]
+    pub fn doctor(&self) -> Option<&DoctorSpec> {
+        self.doctor.as_ref()
+    }
+
+    /// Rounds that are owed of a cell, by the wish of people and the doctor.
+    #[must_use]
+    pub fn rounds_owed(&self, cell: CellId) -> usize {
+        let Some(info) = self.datasets().get(cell.dataset.index()) else { return 0 };
+        match (self.is_on_trial(cell.variant), info.role) {
+            (false, _) => info.rounds.len(),
+            (true, Role::Ood) => tuning_rounds(&info.rounds),
+            (true, Role::Id) => 0,
+        }
     }
 
     /// Everything asked for beside accuracy, in the order it was asked for.
@@ -279,7 +305,11 @@ impl SweepState {
         let mut work = (0, 0);
         for id in self.cell_ids() {
             let Some(cell) = self.cell(id) else { continue };
-            let owed = if self.is_left_out(id) { cell.done } else { cell.total };
+            let wanted = match self.rounds_owed(id).checked_sub(1) {
+                Some(last) => self.datasets()[id.dataset.index()].rounds[last],
+                None => 0,
+            };
+            let owed = if self.is_left_out(id) { cell.done } else { cell.done.max(wanted) };
             work = (work.0 + cell.done as u64, work.1 + owed as u64);
         }
         let probes = self.probes_work();
@@ -311,13 +341,12 @@ impl SweepState {
         work
     }
 
-    /// True when every cell of accuracy is complete or left out.
+    /// True when every cell of accuracy is complete, left out, or as far as the
+    /// doctor wants it.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.header.is_some()
-            && self
-                .cell_ids()
-                .all(|id| matches!(self.status(id), Some(Status::Complete | Status::Skipped)))
+        let enough = |id| (0..self.rounds_owed(id)).all(|round| self.has(id, RoundId(round)));
+        self.header.is_some() && self.cell_ids().all(|id| self.is_left_out(id) || enough(id))
     }
 
     /// Folds one event in. What does not fit the header, or was counted
@@ -360,7 +389,17 @@ impl SweepState {
             }
             Event::VariantAdded { variant } => self.add_variant(variant),
             Event::VariantDropped { variant } => self.drop_variant(*variant, true),
-            Event::VariantTaken { variant } => self.drop_variant(*variant, false),
+            Event::VariantTaken { variant } => {
+                self.drop_variant(*variant, false);
+                if let Some(slot) = self.on_trial.get_mut(variant.index()) {
+                    *slot = false;
+                }
+            }
+            Event::VariantTried { variant } => match self.on_trial.get_mut(variant.index()) {
+                Some(slot) if *variant != VariantId::DENSE => *slot = true,
+                _ => self.ignored += 1,
+            },
+            Event::Doctor { spec } => self.doctor = Some(spec.clone()),
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
             Event::Skipped { dataset } => self.skip(*dataset, true),
@@ -397,6 +436,7 @@ impl SweepState {
     fn join(&mut self, header: &Header, variant: &Variant) {
         self.variants.push(variant.clone());
         self.dropped.push(false);
+        self.on_trial.push(false);
         for info in &header.datasets {
             let rounds = vec![None; info.rounds.len()];
             let cell = CellState { total: info.images, rounds, ..CellState::default() };

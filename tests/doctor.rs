@@ -1,0 +1,137 @@
+//! The doctor finds the layer that the pretend engine lets straggle, says so of
+//! images it did not choose by, and can be interrupted anywhere.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
+mod sweep_rig;
+
+use std::path::Path;
+use std::sync::mpsc::Sender;
+
+use alphascope::report::{Format, render, table};
+use alphascope::sim::{SimScript, layers};
+use alphascope::sweep::command::Command;
+use alphascope::sweep::doctor::{Findings, findings, tuning_rounds};
+use alphascope::sweep::event::{Event, Header, Outcome};
+use alphascope::sweep::journal;
+use alphascope::sweep::plan::Shard;
+use alphascope::sweep::spec::{DoctorSpec, Method, Role, Variant};
+use alphascope::sweep::state::SweepState;
+use proptest::prelude::*;
+
+fn header(images: usize) -> Header {
+    let mut header = sweep_rig::header(&[60, images, images], 5, 64);
+    header.layers = layers(4);
+    header
+}
+
+fn run(dir: &Path, header: &Header, spec: &DoctorSpec, workers: usize) -> SweepState {
+    let mut asked = false;
+    let ask = |_: &Event, commands: &Sender<Command>| {
+        if !std::mem::replace(&mut asked, true) {
+            let _ = commands.send(Command::Doctor { spec: spec.clone() });
+        }
+    };
+    let scripts = vec![SimScript::default(); workers];
+    let (outcome, state) = sweep_rig::session(dir, header, Shard::whole(), scripts, ask);
+    assert_eq!(outcome.unwrap(), Outcome::Complete);
+    state
+}
+
+fn found(state: &SweepState) -> Findings {
+    findings(state).unwrap()
+}
+
+fn edits(state: &SweepState, id: alphascope::sweep::ids::VariantId) -> &Variant {
+    &state.variants()[id.index()]
+}
+
+#[test]
+fn it_finds_the_straggler_and_repairs_the_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let header = header(700);
+    let state = run(dir.path(), &header, &DoctorSpec::default(), 2);
+    let it = found(&state);
+    assert_eq!(it.tried.0, it.tried.1);
+    let best = it.best.as_ref().unwrap();
+    assert!(edits(&state, best.variant).sparsify.iter().all(|edit| edit.layer == "block.2.mlp"));
+    assert_eq!(it.helps(), Some(true), "{it:?}");
+    assert_eq!(it.beats_control(), Some(true), "{it:?}");
+    let control = it.control.as_ref().unwrap();
+    assert!(edits(&state, control.variant).sparsify.iter().all(|edit| edit.layer != "block.2.mlp"));
+    assert!(control.gain.unwrap().lo <= 0.0);
+    assert!(table(&state).contains("it helps"), "{}", table(&state));
+    let json: serde_json::Value =
+        serde_json::from_slice(&render(&state, Format::Json).unwrap()).unwrap();
+    assert_eq!(json["doctor"]["helps"], true);
+    assert!(state.is_complete());
+}
+
+#[test]
+fn nothing_is_proposed_where_nothing_helps() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = DoctorSpec {
+        methods: vec![Method::Magnitude],
+        amounts: vec![0.9],
+        ..DoctorSpec::default()
+    };
+    let state = run(dir.path(), &header(300), &spec, 1);
+    assert_eq!(found(&state).helps(), Some(false), "{:?}", found(&state));
+    assert!(table(&state).contains("no help shown"));
+}
+
+/// What is reported was never chosen by: before a variant is taken, nothing of
+/// the rest is measured of it, and nothing in distribution.
+#[test]
+fn it_never_tunes_on_what_it_reports() {
+    let dir = tempfile::tempdir().unwrap();
+    let header = header(300);
+    let spec = DoctorSpec { variants: 6, ..DoctorSpec::default() };
+    let state = run(dir.path(), &header, &spec, 2);
+    assert!(state.variants().len() <= 1 + spec.variants);
+    let mut folded = SweepState::default();
+    let mut tried = 0;
+    for event in journal::read(dir.path()).unwrap() {
+        if let Event::Measured(it) = &event
+            && folded.is_on_trial(it.cell.variant)
+        {
+            tried += 1;
+            let info = &header.datasets[it.cell.dataset.index()];
+            assert_eq!(info.role, Role::Ood);
+            assert!(it.round.index() < tuning_rounds(&info.rounds));
+        }
+        folded.apply(&event);
+    }
+    assert!(tried > 0);
+    let taken = (1..state.variants().len())
+        .filter(|&id| !state.is_on_trial(alphascope::sweep::ids::VariantId(id)));
+    assert_eq!(taken.count(), 2, "the best of stragglers and the best of others");
+}
+
+#[test]
+fn too_few_images_are_no_reason_to_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = run(dir.path(), &header(1), &DoctorSpec::default(), 1);
+    assert_eq!(found(&state).best, None);
+    assert!(table(&state).contains("no variant is measured yet"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// Interrupted anywhere and resumed, it finds the same.
+    #[test]
+    fn resumed_is_uninterrupted(cut in 0.0_f64..1.0, workers in 1_usize..3) {
+        let header = header(90);
+        let spec = DoctorSpec { variants: 8, ..DoctorSpec::default() };
+        let dir = tempfile::tempdir().unwrap();
+        let whole = run(dir.path(), &header, &spec, workers);
+        let path = dir.path().join("events.jsonl");
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..(bytes.len() as f64 * cut) as usize]).unwrap();
+        let state = run(dir.path(), &header, &spec, workers);
+        prop_assert_eq!(found(&state), found(&whole));
+        prop_assert_eq!(state.variants(), whole.variants());
+        let replayed = SweepState::replay(&journal::read(dir.path()).unwrap());
+        prop_assert_eq!(replayed, state);
+    }
+}

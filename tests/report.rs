@@ -7,7 +7,7 @@ use alphascope::report::{Format, render, table};
 use alphascope::sim::{SimEngine, SimScript, SimShape};
 use alphascope::sweep::drive::{EngineFactory, Sink, drive};
 use alphascope::sweep::engine::Engine;
-use alphascope::sweep::event::{DatasetInfo, Event, Header, Progress, SCHEMA};
+use alphascope::sweep::event::{Benchmark, DatasetInfo, Event, Header, Progress, SCHEMA};
 use alphascope::sweep::ids::{Alpha, AlphaId, DatasetId, ProbeId, VariantId, WorkerId};
 use alphascope::sweep::journal::JournalError;
 use alphascope::sweep::plan::{Shard, rounds};
@@ -187,6 +187,28 @@ fn json_tells_what_probes_found() {
     assert!(!rows("curvature").is_empty() && rows("claims").len() == 1);
     assert_eq!(report["probes"][0]["measured"], 35);
     assert_eq!(report["probes"][0]["asked"]["spec"]["rho"], 0.2);
+}
+
+#[test]
+fn scores_on_a_part_of_a_benchmark_say_so() {
+    let mut header = header(&SETS);
+    header.datasets[1].benchmark = Some(Benchmark::new("ImageNet-Sketch", 50_889));
+    let state = run(&header, SimScript::default());
+    assert_eq!(header.datasets[1].badge().as_deref(), Some("300/50889"));
+    let told = "sketches-in-ink: ImageNet-Sketch, 300/50889 images";
+    for text in [table(&state), text(&state, Format::Md)] {
+        assert!(text.contains(told), "{text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&text(&state, Format::Json)).unwrap();
+    for row in json["accuracy"].as_array().unwrap() {
+        let sketch = row["dataset"] == "sketches-in-ink";
+        assert_eq!(row.get("expected").is_some(), sketch, "{row}");
+        assert!(!sketch || row["expected"] == 50_889 && row["benchmark"] == "ImageNet-Sketch");
+    }
+    let line = |name: &str, end: &str| {
+        text(&state, Format::Csv).lines().any(|it| it.contains(name) && it.ends_with(end))
+    };
+    assert!(line("sketches-in-ink", ",ImageNet-Sketch,50889") && line("photos", ",,"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::sweep::state::SweepState;
 use crate::sweep::stats::accuracy;
 
 const COLUMNS: &str = "variant,dataset,role,alpha,status,correct,total,images,top1,lo,hi,top5,\
-                       loss,near_ties,zeroshot,finetuned,label";
+                       loss,near_ties,zeroshot,finetuned,label,benchmark,expected";
 
 /// CSV (RFC 4180, but lines end with a plain line break): every cell of the
 /// plan, empty where nothing is known. Accuracies are fractions.
@@ -17,6 +17,7 @@ pub(super) fn csv(state: &SweepState) -> String {
     let label = header.label.as_deref().unwrap_or_default();
     for row in rows(state) {
         let interval = accuracy(state, row.id);
+        let benchmark = row.dataset.benchmark.as_ref();
         let fields = [
             row.variant.to_string(),
             row.dataset.name.clone(),
@@ -35,6 +36,8 @@ pub(super) fn csv(state: &SweepState) -> String {
             header.zeroshot.clone(),
             header.finetuned.clone(),
             label.to_string(),
+            benchmark.map_or_else(String::new, |it| it.name.clone()),
+            benchmark.map_or_else(String::new, |it| it.images.to_string()),
         ];
         let line: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
         // Writing to a string cannot fail.

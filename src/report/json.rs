@@ -54,6 +54,11 @@ struct Accuracy<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     partial: bool,
     status: &'static str,
+    /// Which published dataset it is, and how many images that has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    benchmark: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<usize>,
 }
 
 /// The JSON report, indented. Accuracies are fractions, `summary` and
@@ -79,6 +84,8 @@ pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
             near_ties: row.cell.near_ties,
             partial: row.status != Status::Complete,
             status: status(&row.status),
+            benchmark: row.dataset.benchmark.as_ref().map(|it| it.name.as_str()),
+            expected: row.dataset.benchmark.as_ref().map(|it| it.images),
         })
     });
     let failed = rows.iter().filter_map(|row| {

@@ -185,6 +185,14 @@ fn notes(state: &SweepState) -> Vec<String> {
             "barrier on {name}: {value:.1} points, 95 % interval {lo:.1} to {hi:.1}"
         ));
     }
+    for info in state.datasets() {
+        if let Some(benchmark) = &info.benchmark {
+            notes.push(format!(
+                "{}: {}, {}/{} images",
+                info.name, benchmark.name, info.images, benchmark.images
+            ));
+        }
+    }
     let ties: u64 = state.cell_ids().filter_map(|id| state.cell(id)).map(|c| c.near_ties).sum();
     if ties > 0 {
         notes.push(format!(

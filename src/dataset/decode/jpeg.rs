@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mozjpeg::{ColorSpace, DctMethod, Decompress};
 
 use super::raster::{Pixels, Raster};
-use super::{DecodeError, check_size};
+use super::{DecodeError, check_size, turn};
 
 /// Bytes in memory that remember whether the decoder asked for more.
 struct Source<'a> {
@@ -52,6 +52,7 @@ fn decode(bytes: &[u8]) -> Result<Raster, DecodeError> {
     let source = Source { rest: bytes, ran_out: &ran_out };
     let mut header = Decompress::new_reader(source).map_err(failed)?;
     let (width, height) = check_size(header.width() as u64, header.height() as u64)?;
+    let _turn = turn(width, height);
     header.dct_method(DctMethod::IntegerSlow);
     header.do_fancy_upsampling(true);
     let (space, channels) = match header.components().len() {

@@ -14,6 +14,7 @@ mod raster;
 mod resample;
 
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
@@ -171,6 +172,17 @@ fn check_size(width: u64, height: u64) -> Result<(usize, usize), DecodeError> {
     }
     let narrow = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     Ok((narrow(width), narrow(height)))
+}
+
+/// From so many pixels on images are decoded one after the other: one may need
+/// a gigabyte, and there are as many threads as cores.
+const LARGE: usize = 1 << 25;
+
+/// The right to decode a large image; small ones need none.
+fn turn(width: usize, height: usize) -> Option<MutexGuard<'static, ()>> {
+    static ONE: Mutex<()> = Mutex::new(());
+    (width.saturating_mul(height) >= LARGE)
+        .then(|| ONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 #[cfg(test)]

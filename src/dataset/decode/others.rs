@@ -8,7 +8,7 @@ use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader};
 
 use super::png::{palette, unpack};
 use super::raster::{Pixels, Raster};
-use super::{DecodeError, check_size};
+use super::{DecodeError, check_size, turn};
 
 /// The first frame of a GIF, on its canvas.
 pub(super) fn gif(bytes: &[u8]) -> Result<Raster, DecodeError> {
@@ -30,6 +30,7 @@ pub(super) fn gif(bytes: &[u8]) -> Result<Raster, DecodeError> {
     // A frame may reach beyond the screen, which then grows.
     let (width, height) = (screen.0.max(left + w), screen.1.max(top + h));
     check_size(width as u64, height as u64)?;
+    let _turn = turn(width, height);
     let mut data = vec![frame.transparent.unwrap_or(0); width * height];
     for (y, row) in frame.buffer.chunks_exact(w.max(1)).take(h).enumerate() {
         let start = (top + y) * width + left;
@@ -93,7 +94,7 @@ fn palette_bmp(bytes: &[u8]) -> Option<Result<Raster, DecodeError>> {
         .enumerate()
         .all(|(i, c)| c.iter().all(|&v| usize::from(v) == grey(i)));
     let pixels = match (ramp, colours <= 2) {
-        (true, true) => Pixels::Bilevel(data.into_iter().map(|v| v * 255).collect()),
+        (true, true) => Pixels::Bilevel(data.into_iter().map(|v| v.min(1) * 255).collect()),
         (true, false) => Pixels::Grey(data),
         (false, _) => Pixels::Palette(data, palette(&table)),
     };
@@ -111,6 +112,7 @@ pub(super) fn by_image(bytes: &[u8], format: ImageFormat) -> Result<Raster, Deco
         ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();
     let (width, height) = check_size(width.into(), height.into())?;
+    let _turn = turn(width, height);
     let pixels = match DynamicImage::from_decoder(decoder).map_err(failed)? {
         DynamicImage::ImageLuma8(image) => Pixels::Grey(image.into_raw()),
         DynamicImage::ImageLumaA8(image) => Pixels::GreyAlpha(image.into_raw()),

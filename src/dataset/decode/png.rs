@@ -5,7 +5,10 @@ use std::io::Cursor;
 use png::{BitDepth, ColorType, Decoder, Transformations};
 
 use super::raster::{Pixels, Raster};
-use super::{DecodeError, check_size};
+use super::{DecodeError, check_size, turn};
+
+/// Deflate packs no tighter than 1 to 1032.
+const MOST_PACKED: usize = 1032;
 
 /// Decodes a PNG (of an animated one, the default image).
 pub(super) fn read(bytes: &[u8]) -> Result<Raster, DecodeError> {
@@ -20,6 +23,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Raster, DecodeError> {
     };
     let mut reader = decoder.read_info().map_err(failed)?;
     let length = reader.output_buffer_size().ok_or_else(|| DecodeError::new("PNG: too large"))?;
+    if length / MOST_PACKED > bytes.len() {
+        return Err(DecodeError::new(format!(
+            "PNG: it claims {width}×{height} pixels, more than {} bytes can hold",
+            bytes.len()
+        )));
+    }
+    let _turn = turn(width, height);
     let mut data = vec![0; length];
     let frame = reader.next_frame(&mut data).map_err(failed)?;
     let depth = frame.bit_depth as usize;

@@ -164,6 +164,7 @@ impl Inputs {
             architecture: spec.checkpoints.architecture.clone(),
             activation: spec.checkpoints.activation,
             logit_scale: spec.checkpoints.logit_scale,
+            head: spec.checkpoints.head.clone(),
         };
         let pair = Pair::open(&spec.checkpoints.zeroshot, &spec.checkpoints.finetuned, &overrides)?;
         for variant in &spec.variants {

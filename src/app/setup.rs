@@ -262,6 +262,7 @@ impl State {
                 activation: None,
                 logit_scale: None,
                 head_classes: None,
+                head: None,
             },
             datasets: self
                 .datasets

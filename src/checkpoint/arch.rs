@@ -30,6 +30,8 @@ pub struct Overrides {
     pub activation: Option<Activation>,
     /// The factor of the logits itself, not its logarithm.
     pub logit_scale: Option<f64>,
+    /// A file with the linear head of ends that store none.
+    pub head: Option<PathBuf>,
 }
 
 /// Image tower.

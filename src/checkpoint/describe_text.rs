@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use super::describe::{Description, PairDescription};
+use super::describe::Description;
+use super::describe_pair::PairDescription;
 use crate::sweep::spec::Activation;
 
 /// Columns.
@@ -45,7 +46,25 @@ impl Description {
             "" => String::new(),
             prefix => format!(", under `{prefix}`"),
         };
-        line(f, "naming", &format!("{}{prefix}", self.dialect))?;
+        let wrapper = self.wrapper.map_or(String::new(), |name| format!(" ({name})"));
+        line(f, "naming", &format!("{}{prefix}{wrapper}", self.dialect))?;
+        let map = &self.mapping;
+        let mut parts = vec![format!("{} as they are", map.whole)];
+        for (count, what) in [(map.transposed, "transposed"), (map.stacked, "stacked of q, k, v")] {
+            if count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        let outside: usize = map.outside.values().copied().sum();
+        for (count, what) in [(self.ignored.len(), "ignored"), (outside, "outside the prefix")] {
+            if count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        line(f, "mapping", &parts.join(", "))?;
+        if self.files.len() > 1 {
+            line(f, "shards", &self.files.len().to_string())?;
+        }
         line(f, "architecture", &self.label)?;
         let image = &self.dims.image;
         let resolved = self.architecture.as_ref();
@@ -143,6 +162,11 @@ impl fmt::Display for PairDescription {
                 _ => "the fine-tuned end",
             };
             line(f, "stored head", &format!("{} classes, at {at}", head.classes))?;
+        }
+        if self.matches && !self.unchanged.is_empty() && !self.identical {
+            let n = self.unchanged.len();
+            let list = clip(&self.unchanged.join(", "), 200);
+            line(f, "unchanged", &format!("{}: {list}", plural(n, "tensor")))?;
         }
         if !self.layers.is_empty() {
             self.table(f)?;

@@ -1,5 +1,8 @@
 //! One opened checkpoint.
 
+mod attach;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,6 +11,7 @@ use super::container::{self, Container, Contents, RawTensor};
 use super::error::CheckpointError;
 use super::locate::{Located, locate};
 use super::names::{self, Dialect, Names, Recipe};
+use super::positions;
 use super::tensor::{Dtype, TensorView, concatenate, transposed};
 
 /// One opened checkpoint: memory-mapped, its tensors under canonical names.
@@ -25,6 +29,18 @@ pub struct Checkpoint {
     names: Names,
     notices: Vec<String>,
     entries: BTreeMap<String, (Dtype, Vec<usize>)>,
+    resized: Option<Resized>,
+}
+
+/// Name of the image tower's position embedding.
+const POSITIONS: &str = "visual.positional_embedding";
+
+/// Position embeddings of another grid than the file's.
+struct Resized {
+    /// Patches along one side in the file.
+    from: usize,
+    /// float32, row-major.
+    bytes: Vec<u8>,
 }
 
 /// A file and its bytes.
@@ -119,6 +135,7 @@ impl Checkpoint {
             names,
             notices,
             entries: BTreeMap::new(),
+            resized: None,
         };
         checkpoint.entries = checkpoint
             .names
@@ -251,6 +268,33 @@ impl Checkpoint {
         &self.names.recipes
     }
 
+    /// Tensors outside the prefix, by the first part of their names.
+    #[must_use]
+    pub fn outside(&self) -> &BTreeMap<String, usize> {
+        &self.names.outside
+    }
+
+    /// Which program wraps CLIP as this file has it; `None` for CLIP itself or
+    /// an unknown one.
+    #[must_use]
+    pub fn wrapper(&self) -> Option<&'static str> {
+        let prefix = self.prefix();
+        let head = self.has(names::HEAD_WEIGHT);
+        if self.container == Container::TorchScript {
+            Some("OpenAI's archive")
+        } else if prefix.ends_with("image_encoder.model.") {
+            Some("WiSE-FT's classifier")
+        } else if prefix.starts_with("state_dict") {
+            Some("a training checkpoint")
+        } else if prefix == "model." && head {
+            Some("model-soups' classifier")
+        } else if prefix == "model." && self.has_leftover_text() {
+            Some("task_vectors' image encoder")
+        } else {
+            None
+        }
+    }
+
     /// The files that hold its tensors: one, or shards.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.maps.iter().map(|mapped| mapped.path.as_path())
@@ -297,16 +341,49 @@ impl Checkpoint {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<TensorView<'_>> {
         let (dtype, shape) = self.entries.get(name)?;
+        if let Some(resized) = self.resized.as_ref().filter(|_| name == POSITIONS) {
+            return TensorView::new(*dtype, shape.clone(), Cow::Borrowed(&resized.bytes));
+        }
         let recipe = self.names.recipes.get(name)?;
         let own = |source: &str| {
             let raw = self.raw.get(source)?;
-            raw.layout.view(self.maps.get(raw.file)?.bytes(), *dtype, &raw.shape)
+            raw.view(self.maps.get(raw.file)?.bytes())
         };
         match recipe {
             Recipe::One(source) => own(source)?.reshaped(shape.clone()),
             Recipe::Transposed(source) => transposed(&own(source)?),
             Recipe::Stacked([q, k, v]) => concatenate(&[own(q)?, own(k)?, own(v)?]),
         }
+    }
+
+    /// Patches along one side of the image in the file, whatever it was resized
+    /// to; `None` where positions are no square with a class token.
+    #[must_use]
+    pub fn grid(&self) -> Option<usize> {
+        if let Some(resized) = &self.resized {
+            return Some(resized.from);
+        }
+        let patches = self.shape(POSITIONS)?.first()?.checked_sub(1)?;
+        let grid = patches.isqrt();
+        (grid > 0 && grid * grid == patches).then_some(grid)
+    }
+
+    /// Resizes the position embedding to another grid of patches, as open_clip
+    /// does; from now on it is float32. False where nothing was to be done.
+    pub(super) fn resize_positions(&mut self, grid: usize) -> bool {
+        let Some(from) = self.grid().filter(|from| *from != grid && self.resized.is_none()) else {
+            return false;
+        };
+        let Some(tensor) = self.get(POSITIONS) else { return false };
+        let &[_, width] = tensor.shape() else { return false };
+        let Some(values) = positions::resize(&tensor.to_f32(), width, from, grid) else {
+            return false;
+        };
+        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let shape = vec![grid * grid + 1, width];
+        self.entries.insert(POSITIONS.into(), (Dtype::F32, shape));
+        self.resized = Some(Resized { from, bytes });
+        true
     }
 
     /// Fails when a tensor has a value that is NaN or infinite in float32,

@@ -49,8 +49,10 @@ pub mod layers;
 pub mod names;
 pub mod pair;
 pub mod pickle;
+pub mod positions;
 pub mod tensor;
 
+mod describe_pair;
 mod describe_text;
 mod file;
 mod locate;
@@ -59,7 +61,8 @@ mod write;
 
 pub use arch::{Architecture, ImageTower, Overrides, TextTower};
 pub use container::Container;
-pub use describe::{Description, PairDescription, describe, describe_pair};
+pub use describe::{Description, describe};
+pub use describe_pair::{PairDescription, describe_pair};
 pub use error::CheckpointError;
 pub use file::Checkpoint;
 pub use layers::{Granularity, Layer};

@@ -14,6 +14,7 @@ use super::arch::{Architecture, Dims, Expected, Overrides, compare};
 use super::error::{CheckpointError, Mismatch};
 use super::file::Checkpoint;
 use super::names::{HEAD_BIAS, HEAD_WEIGHT, is_head, is_text};
+use super::resolve::align;
 use super::tensor::TensorView;
 
 /// One end of the path.
@@ -80,11 +81,23 @@ impl Pair {
     /// # Errors
     /// As [`Self::open`].
     pub fn new(
-        zeroshot: Checkpoint,
-        finetuned: Checkpoint,
+        mut zeroshot: Checkpoint,
+        mut finetuned: Checkpoint,
         overrides: &Overrides,
     ) -> Result<Self, CheckpointError> {
         let mut notices = Vec::new();
+        align(&mut zeroshot, &mut finetuned, overrides, &mut notices)?;
+        if let Some(head) = &overrides.head {
+            for (end, file) in [("zero-shot", &mut zeroshot), ("fine-tuned", &mut finetuned)] {
+                if !file.has(HEAD_WEIGHT) {
+                    file.attach_head(head)?;
+                    notices.push(format!(
+                        "linear head of the {end} end taken from {}",
+                        head.display()
+                    ));
+                }
+            }
+        }
         for (end, file) in [("zero-shot", &zeroshot), ("fine-tuned", &finetuned)] {
             notices.extend(file.notices().iter().map(|notice| format!("{end} file: {notice}")));
         }
@@ -98,8 +111,8 @@ impl Pair {
         if dims.text.is_none() && !stored_at_both {
             return Err(wrong(
                 "a zero-shot head is needed at an end that stores no linear head, but no file has \
-                 a text tower; give the full zero-shot CLIP, or files that both store \
-                 `classification_head.weight`"
+                 a text tower; give the full zero-shot CLIP, files that both store \
+                 `classification_head.weight`, or the file of a head as `checkpoints.head`"
                     .into(),
             ));
         }

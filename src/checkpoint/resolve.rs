@@ -105,30 +105,80 @@ enum Asked {
     Name(ModelConfig, bool),
 }
 
-fn asked(
-    files: &[&Checkpoint],
-    dims: &Dims,
-    overrides: &Overrides,
-) -> Result<Option<Asked>, CheckpointError> {
+/// The configuration that the spec's `architecture` names.
+fn asked_config(overrides: &Overrides) -> Result<Option<Asked>, CheckpointError> {
     let Some(architecture) = &overrides.architecture else { return Ok(None) };
     let path = Path::new(architecture);
-    let (asked, config) = if path.is_file() || architecture.ends_with(".json") {
+    if path.is_file() || architecture.ends_with(".json") {
         let config = ModelConfig::read(path)
             .map_err(|message| CheckpointError::Config { path: path.into(), message })?;
-        (Asked::Config(config.clone()), config)
+        Ok(Some(Asked::Config(config)))
     } else if let Some((known, quick)) = known::by_name(architecture) {
-        let config = ModelConfig::of(&known, quick);
-        (Asked::Name(config.clone(), quick), config)
+        Ok(Some(Asked::Name(ModelConfig::of(&known, quick), quick)))
     } else {
         let names: Vec<_> = known::all().map(|known| known.name).collect();
-        return Err(CheckpointError::Override {
+        Err(CheckpointError::Override {
             field: "architecture",
             message: format!(
                 "expected a configuration file (.json) or one of {}, got `{architecture}`",
                 names.join(", ")
             ),
-        });
+        })
+    }
+}
+
+/// Brings the position embeddings of both ends to one grid: that of the asked
+/// architecture, else the larger of the two. What was done goes to `notices`.
+///
+/// # Errors
+/// When the asked architecture is unknown.
+pub(super) fn align(
+    zeroshot: &mut Checkpoint,
+    finetuned: &mut Checkpoint,
+    overrides: &Overrides,
+    notices: &mut Vec<String>,
+) -> Result<(), CheckpointError> {
+    let patch =
+        |file: &Checkpoint| file.shape("visual.conv1.weight").and_then(|s| s.last().copied());
+    let asked = match asked_config(overrides)? {
+        Some(Asked::Config(config) | Asked::Name(config, _)) => {
+            // Of another patch size it is another model: said elsewhere.
+            let same = patch(zeroshot) == Some(config.patch);
+            same.then(|| config.image_size / config.patch.max(1)).filter(|grid| *grid > 0)
+        }
+        None => None,
     };
+    let (Some(a), Some(b)) = (zeroshot.grid(), finetuned.grid()) else { return Ok(()) };
+    if patch(zeroshot) != patch(finetuned) {
+        return Ok(());
+    }
+    let (grid, why) = match asked {
+        Some(grid) => (grid, "as `architecture` asks"),
+        None => (a.max(b), "the larger of the two ends'"),
+    };
+    for (end, file) in [("zero-shot", zeroshot), ("fine-tuned", finetuned)] {
+        let from = file.grid().unwrap_or(grid);
+        if grid <= MAX_GRID && file.resize_positions(grid) {
+            notices.push(format!(
+                "position embedding of the {end} file resized from {from}×{from} to {grid}×{grid} \
+                 patches ({why}), as open_clip does: that end is no longer exactly the file"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Largest grid that is resized to: 8192 pixels in patches of 16.
+const MAX_GRID: usize = 512;
+
+fn asked(
+    files: &[&Checkpoint],
+    dims: &Dims,
+    overrides: &Overrides,
+) -> Result<Option<Asked>, CheckpointError> {
+    let Some(asked) = asked_config(overrides)? else { return Ok(None) };
+    let (Asked::Config(config) | Asked::Name(config, _)) = &asked;
+    let architecture = overrides.architecture.as_deref().unwrap_or_default();
     let differences = config.differences(dims);
     if !differences.is_empty() {
         return Err(CheckpointError::Architecture {
@@ -149,19 +199,28 @@ fn configured(
     dims: &Dims,
     notices: &mut Vec<String>,
 ) -> Result<Option<(ModelConfig, Source)>, CheckpointError> {
+    // A configuration tells of the file as it is, before its positions are resized.
+    let mut own = dims.clone();
+    own.image.grid = file.grid().unwrap_or(dims.image.grid);
+    let resized = |mut config: ModelConfig| {
+        if own.image.grid != dims.image.grid {
+            config.image_size = dims.image.grid.saturating_mul(dims.image.patch);
+        }
+        config
+    };
     for key in ["open_clip_config", "config"] {
         let Some(text) = file.metadata().get(key) else { continue };
         let config = serde_json::from_str(text)
             .map_err(|error| error.to_string())
             .and_then(|value| ModelConfig::parse(&value));
         match config {
-            Ok(config) if config.differences(dims).is_empty() => {
-                return Ok(Some((config, Source::Metadata(file.path().into()))));
+            Ok(config) if config.differences(&own).is_empty() => {
+                return Ok(Some((resized(config), Source::Metadata(file.path().into()))));
             }
             Ok(config) => notices.push(format!(
                 "the metadata of {} are not used: the file has {}",
                 file.path().display(),
-                config.differences(dims).join(", ")
+                config.differences(&own).join(", ")
             )),
             Err(message) => notices.push(format!(
                 "`{key}` in the metadata of {} is not used: {message}",
@@ -171,15 +230,15 @@ fn configured(
     }
     for path in config::beside(file.path()) {
         match ModelConfig::read(&path) {
-            Ok(config) if config.differences(dims).is_empty() => {
-                return Ok(Some((config, Source::Config(path))));
+            Ok(config) if config.differences(&own).is_empty() => {
+                return Ok(Some((resized(config), Source::Config(path))));
             }
             Ok(config) => push_once(
                 notices,
                 format!(
                     "{} is not used: it is of another model; the file has {}",
                     path.display(),
-                    config.differences(dims).join(", ")
+                    config.differences(&own).join(", ")
                 ),
             ),
             // A model that is plainly this one but asks for more than can be done must not be
@@ -334,11 +393,21 @@ fn activation(
     if let Some((config, source)) = found {
         return (config.image.activation, config.text.activation, source.clone());
     }
-    for file in files {
+    let told = |file: &&Checkpoint| {
         let stem = file.stem().to_lowercase();
-        if let Some((word, activation)) = WORDS.iter().find(|(word, _)| stem.contains(word)) {
-            return (*activation, *activation, Source::FileName((*word).into()));
-        }
+        WORDS.iter().find(|(word, _)| stem.contains(word))
+    };
+    if let [first, second] = files
+        && let (Some((a, one)), Some((b, other))) = (told(first), told(second))
+        && one != other
+    {
+        notices.push(format!(
+            "the files' names tell of different activations (`{a}` and `{b}`): do both ends come \
+             from the same pretrained weights?"
+        ));
+    }
+    if let Some((word, activation)) = files.iter().find_map(told) {
+        return (*activation, *activation, Source::FileName((*word).into()));
     }
     let (activation, name, why) = match files.first().map(|file| file.dialect()) {
         Some(Dialect::HuggingFace) => {

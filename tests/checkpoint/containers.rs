@@ -7,6 +7,8 @@ use alphascope::checkpoint::{
 };
 use rstest::rstest;
 
+use crate::files::Tensor;
+
 pub fn saved(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/containers").join(name)
 }
@@ -99,6 +101,28 @@ fn stored_heads_come_along(#[case] name: &str) {
     }
 }
 
+/// task_vectors keeps the head apart, and no text tower.
+#[test]
+fn a_head_of_its_own_file_belongs_to_both_ends() {
+    let file = saved("task-vectors.pt");
+    let error = Pair::open(&file, &file, &overrides()).unwrap_err().to_string();
+    assert!(error.contains("`checkpoints.head`"), "{error}");
+    let with = |head: &str| Overrides { head: Some(saved(head)), ..overrides() };
+    let pair = Pair::open(&file, &file, &with("head_Toy.pt")).unwrap();
+    assert!(!pair.needs_text() && pair.head.is_some_and(|head| head.classes == 5 && head.bias));
+    let soup = Checkpoint::open(&saved("soup.pt")).unwrap();
+    for end in [End::ZeroShot, End::FineTuned] {
+        for name in ["classification_head.weight", "classification_head.bias"] {
+            assert_eq!(pair.end(end, name), soup.get(name), "{name}");
+        }
+    }
+    assert_ne!(pair.zeroshot.hash().unwrap(), Checkpoint::open(&file).unwrap().hash().unwrap());
+    let error = Pair::open(&file, &file, &with("zip.pt")).unwrap_err().to_string();
+    assert!(error.contains("zip.pt") && error.contains("expected a linear head"), "{error}");
+    let error = describe(&saved("head_Toy.pt")).unwrap_err().to_string();
+    assert!(error.contains("a linear layer alone"), "{error}");
+}
+
 #[test]
 fn averaged_weights_are_offered_beside_the_raw_ones() {
     let file = Checkpoint::open(&saved("training.pt")).unwrap();
@@ -145,4 +169,165 @@ fn nothing_of_a_hostile_pickle_is_run() {
     // The command is really in the files, and would have been seen.
     let bytes = std::fs::read(saved("hostile/whole.pkl")).unwrap();
     assert!(bytes.windows(trace.len()).any(|part| part == trace.as_bytes()));
+}
+
+/// A copy of the reference with changes, as a file of a folder.
+fn changed(
+    folder: &tempfile::TempDir,
+    name: &str,
+    change: impl Fn(&str, &mut Tensor) -> bool,
+) -> PathBuf {
+    let mut tensors = crate::files::tensors_of(&saved("reference.safetensors"));
+    tensors.retain_mut(|tensor| {
+        let name = tensor.0.clone();
+        change(&name, tensor)
+    });
+    std::fs::copy(saved("config.json"), folder.path().join("open_clip_config.json")).unwrap();
+    crate::files::write(folder, name, &tensors)
+}
+
+fn floats(tensor: &mut Tensor, change: impl Fn(usize, f32) -> f32) {
+    for (i, four) in tensor.3.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        *four = change(i, f32::from_le_bytes(*four)).to_le_bytes();
+    }
+}
+
+/// Another image size: the embedding is resized to the larger grid, or to the asked one.
+#[test]
+fn other_image_sizes_are_met_by_resizing_positions_aloud() {
+    let folder = tempfile::tempdir().unwrap();
+    // 1 + 5² positions where the reference has 1 + 3².
+    let larger = changed(&folder, "larger.safetensors", |name, tensor| {
+        if name == "visual.positional_embedding" {
+            tensor.2 = vec![26, 16];
+            tensor.3 = (0..26 * 16).flat_map(|i| (i as f32 / 64.0).to_le_bytes()).collect();
+        }
+        true
+    });
+    std::fs::remove_file(folder.path().join("open_clip_config.json")).unwrap();
+    let reference = saved("reference.safetensors");
+    let config = std::fs::read_to_string(saved("config.json")).unwrap();
+    let asked = |size: usize| {
+        let path = folder.path().join(format!("{size}.json"));
+        let text = config.replace("\"image_size\": 12", &format!("\"image_size\": {size}"));
+        std::fs::write(&path, text).unwrap();
+        let architecture = Some(path.display().to_string());
+        Overrides { architecture, ..Overrides::default() }
+    };
+    let name = "visual.positional_embedding";
+    let own = Checkpoint::open(&reference).unwrap().get(name).unwrap().to_f32();
+    for (size, grid, zeroshot, finetuned) in
+        [(20, 5, true, false), (12, 3, false, true), (8, 2, true, true)]
+    {
+        let pair = Pair::open(&reference, &larger, &asked(size)).unwrap();
+        assert_eq!((pair.architecture.image.size, pair.architecture.image.grid), (size, grid));
+        let said = pair.notices.join("\n");
+        assert_eq!(said.contains("of the zero-shot file resized from 3×3"), zeroshot, "{said}");
+        assert_eq!(said.contains("of the fine-tuned file resized from 5×5"), finetuned, "{said}");
+        let got = pair.end(End::ZeroShot, name).unwrap();
+        assert_eq!(got.shape(), [grid * grid + 1, 16]);
+        let expected = alphascope::checkpoint::positions::resize(&own, 16, 3, grid).unwrap();
+        assert_eq!(got.to_f32(), if zeroshot { expected } else { own.clone() });
+    }
+    // Nothing asked: the larger grid. The reference's configuration tells heads all the same.
+    let beside = changed(&folder, "zs.safetensors", |_, _| true);
+    let pair = Pair::open(&beside, &larger, &Overrides::default()).unwrap();
+    assert_eq!((pair.architecture.image.size, pair.architecture.image.heads), (20, 2));
+    let both = describe_pair(&beside, &larger).unwrap();
+    assert!(both.matches, "{:?}", both.problem);
+    assert_eq!(both.notices.iter().filter(|n| n.contains("resized from")).count(), 1);
+}
+
+#[test]
+fn likely_wrong_pairs_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let zeroshot = changed(&folder, "zeroshot.safetensors", |_, _| true);
+    let said = |a: &Path, b: &Path| describe_pair(a, b).unwrap().notices.join("\n");
+    // A linear probe at the zero-shot end, as model-soups' first model.
+    let soup = saved("soup.pt");
+    assert!(said(&soup, &soup).contains("was trained (its rows are"), "{}", said(&soup, &soup));
+    assert!(!said(&zeroshot, &soup).contains("was trained"), "only the zero-shot end is judged");
+    assert!(said(&soup, &zeroshot).contains("in the right order?"));
+    // Only the head moved.
+    assert!(said(&zeroshot, &soup).contains("a linear probe, not a fine-tuned model"));
+    // Other weights altogether.
+    let other = changed(&folder, "other.safetensors", |name, tensor| {
+        if name.starts_with("visual.") {
+            floats(tensor, |i, x| if i % 2 == 0 { -x } else { 2.0 * x });
+        }
+        true
+    });
+    let description = describe_pair(&zeroshot, &other).unwrap();
+    assert!(description.notices.join("\n").contains("other pretrained weights"));
+    assert!(!description.unchanged.iter().any(|name| name == "visual.proj"));
+    assert!(description.unchanged.iter().any(|name| name == "text_projection"));
+    assert!(description.to_string().contains("unchanged"));
+    // A plausible one is not warned of.
+    let tuned = changed(&folder, "tuned.safetensors", |_, tensor| {
+        floats(tensor, |i, x| x + 0.01 * (i % 3) as f32);
+        true
+    });
+    let plain = said(&zeroshot, &tuned);
+    for words in ["right order", "was trained", "pretrained weights", "linear probe"] {
+        assert!(!plain.contains(words), "{plain}");
+    }
+}
+
+/// A model that open_clip names, so that heads are known and activations are asked of file names.
+#[test]
+fn file_names_that_tell_of_different_activations() {
+    let folder = tempfile::tempdir().unwrap();
+    let dims = alphascope::checkpoint::arch::Dims {
+        image: alphascope::checkpoint::arch::ImageDims {
+            patch: 32,
+            grid: 7,
+            width: 384,
+            layers: 12,
+            mlp_width: 1536,
+        },
+        text: None,
+        embed: 384,
+    };
+    let a = crate::files::sparse(&folder, "vit-openai.safetensors", &dims);
+    let b = crate::files::sparse(&folder, "vit-laion2b.safetensors", &dims);
+    let both = describe_pair(&a, &b).unwrap();
+    // No text tower: no path. But the names are asked once there is one.
+    assert!(both.problem.unwrap().contains("text tower"));
+    let dims = alphascope::checkpoint::arch::Dims {
+        text: Some(alphascope::checkpoint::arch::TextDims {
+            context: 77,
+            vocab: 64,
+            width: 64,
+            layers: 1,
+            mlp_width: 256,
+        }),
+        ..dims
+    };
+    let a = crate::files::sparse(&folder, "vit-openai.safetensors", &dims);
+    let b = crate::files::sparse(&folder, "vit-laion2b.safetensors", &dims);
+    let pair = Pair::open(&a, &b, &Overrides::default()).unwrap();
+    assert!(pair.notices.join("\n").contains("different activations (`openai` and `laion2b`)"));
+}
+
+#[test]
+fn the_mapping_and_the_program_are_told() {
+    let wise = describe(&saved("wise-ft.pt")).unwrap();
+    assert_eq!(wise.wrapper, Some("WiSE-FT's classifier"));
+    assert!(wise.foreign.iter().any(|name| name == "src.models.modeling.ImageClassifier"));
+    let text = wise.to_string();
+    assert!(text.contains("under `image_encoder.model.` (WiSE-FT's classifier)"), "{text}");
+    let hf = describe(&saved("hf-shards")).unwrap();
+    assert_eq!((hf.mapping.whole, hf.mapping.transposed, hf.mapping.stacked), (42, 2, 6));
+    assert_eq!(hf.files.len(), 6);
+    let names = &hf.mapping.names["visual.transformer.resblocks.1.attn.in_proj_bias"];
+    assert_eq!(names[2], "vision_model.encoder.layers.1.self_attn.v_proj.bias");
+    for (name, program) in [
+        ("openai.pt", "OpenAI's archive"),
+        ("soup.pt", "model-soups' classifier"),
+        ("task-vectors.pt", "task_vectors' image encoder"),
+        ("training.pt", "a training checkpoint"),
+    ] {
+        assert_eq!(describe(&saved(name)).unwrap().wrapper, Some(program), "{name}");
+    }
+    assert!(describe(&saved("training.pt")).unwrap().mapping.outside.contains_key("optimizer"));
 }

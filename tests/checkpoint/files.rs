@@ -19,7 +19,12 @@ pub type Tensor = (String, &'static str, Vec<usize>, Vec<u8>);
 
 /// Everything in a fixture, under its canonical names, as fp32.
 pub fn tensors(name: &str) -> Vec<Tensor> {
-    let file = Checkpoint::open(&fixture(name)).unwrap();
+    tensors_of(&fixture(name))
+}
+
+/// As [`tensors`], of any file.
+pub fn tensors_of(path: &Path) -> Vec<Tensor> {
+    let file = Checkpoint::open(path).unwrap();
     file.names()
         .map(|name| {
             let tensor = file.get(name).unwrap();

@@ -5,6 +5,7 @@
 mod containers;
 mod errors;
 mod files;
+mod hostile;
 mod write;
 
 use std::collections::BTreeMap;

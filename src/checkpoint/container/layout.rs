@@ -18,6 +18,14 @@ pub struct RawTensor {
     pub layout: Layout,
 }
 
+impl RawTensor {
+    /// The values, of the bytes of its file; `None` where it cannot be a weight.
+    #[must_use]
+    pub fn view<'a>(&self, bytes: &'a [u8]) -> Option<TensorView<'a>> {
+        self.layout.view(bytes, *self.dtype.as_ref().ok()?, &self.shape)
+    }
+}
+
 /// How numbers lie in a file. Every byte named is within the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -87,12 +95,7 @@ impl Layout {
     }
 
     /// The tensor's values: borrowed where they lie in order, else gathered.
-    pub(in crate::checkpoint) fn view<'a>(
-        &self,
-        bytes: &'a [u8],
-        dtype: Dtype,
-        shape: &[usize],
-    ) -> Option<TensorView<'a>> {
+    fn view<'a>(&self, bytes: &'a [u8], dtype: Dtype, shape: &[usize]) -> Option<TensorView<'a>> {
         match self {
             Self::Whole(range) => {
                 TensorView::new(dtype, shape.into(), Cow::Borrowed(bytes.get(range.clone())?))

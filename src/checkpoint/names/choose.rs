@@ -109,6 +109,11 @@ fn no_tower(names: &[&str]) -> String {
              ViT can be measured"
         );
     }
+    if let ["weight"] | ["bias", "weight"] = names {
+        return "it is a linear layer alone: a head, as task_vectors keeps them? Give the image \
+                encoder here and this file as `checkpoints.head`"
+            .into();
+    }
     let mut beginnings: BTreeMap<String, usize> = BTreeMap::new();
     for name in names {
         let two: Vec<&str> = name.split('.').take(2).collect();

@@ -196,3 +196,6 @@ impl<'a> Graph<'a> {
         std::str::from_utf8(self.bytes.get(range.clone())?).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,6 +115,10 @@ pub struct Checkpoints {
     /// dataset's classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_classes: Option<PathBuf>,
+    /// A file with the linear head of ends that store none (as task_vectors
+    /// keeps it); absent: such ends have zero-shot heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<PathBuf>,
 }
 
 /// The non-linearity of the MLPs.
@@ -236,6 +240,7 @@ impl Spec {
         join(&mut self.checkpoints.zeroshot);
         join(&mut self.checkpoints.finetuned);
         self.checkpoints.head_classes.iter_mut().for_each(join);
+        self.checkpoints.head.iter_mut().for_each(join);
         self.datasets.iter_mut().for_each(|dataset| dataset.resolve(base));
     }
 

@@ -14,60 +14,39 @@ const ARRIVED: f64 = 1e-3;
 #[derive(Debug)]
 pub struct Gradient {
     at: Vec<Tensor>,
-    value: f64,
     gradient: Vec<Tensor>,
 }
 
 impl Gradient {
-    /// Of a scalar function at `at`. The function must have a second derivative in libtorch: no
-    /// fused attention, nothing overwritten in place.
+    /// Of a scalar computed from the leaves `at`, which must require gradients. The computation
+    /// must have a second derivative in libtorch: no fused attention, nothing overwritten in place.
     ///
     /// # Errors
-    /// The function's own error, or the device fails.
-    pub fn of(
-        at: &[Tensor],
-        function: impl FnOnce(&[Tensor]) -> Result<Tensor, TorchError>,
-    ) -> Result<Self, TorchError> {
-        let doing = "differentiate the loss";
-        let at = guarded(doing, || {
-            at.iter().map(|x| x.f_detach()?.f_set_requires_grad(true)).collect::<Result<_, _>>()
-        })?;
-        let at: Vec<Tensor> = at;
-        let value = tch::with_grad(|| function(&at))?;
-        let gradient = guarded(doing, || {
-            tch::with_grad(|| Tensor::f_run_backward(&[&value], &at, true, true))
-        })?;
-        let value = guarded(doing, || f64::try_from(value.f_detach()?))?;
-        Ok(Self { at, value, gradient })
-    }
-
-    /// The function's value.
-    #[must_use]
-    pub fn value(&self) -> f64 {
-        self.value
+    /// When the device fails.
+    pub fn of(value: &Tensor, at: &[Tensor]) -> Result<Self, TchError> {
+        let gradient = tch::with_grad(|| Tensor::f_run_backward(&[value], at, true, true))?;
+        Ok(Self { at: at.iter().map(Tensor::shallow_clone).collect(), gradient })
     }
 
     /// Hv, shaped like the point.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn times(&self, v: &[Tensor]) -> Result<Vec<Tensor>, TorchError> {
-        guarded("multiply with the Hessian", || {
-            let zeros = || self.at.iter().map(Tensor::f_zeros_like).collect();
-            // Where the gradient does not depend on the point there is nothing to differentiate.
-            let along = tch::with_grad(|| {
-                std::iter::zip(&self.gradient, v)
-                    .filter(|(gradient, _)| gradient.defined() && gradient.requires_grad())
-                    .map(|(gradient, v)| gradient.f_mul(v)?.f_sum(gradient.f_kind()?))
-                    .reduce(|a, b| a?.f_add(&b?))
-                    .transpose()
-            })?;
-            let Some(along) = along else { return zeros() };
-            let second = Tensor::f_run_backward(&[along], &self.at, true, false)?;
-            std::iter::zip(second, &self.at)
-                .map(|(h, at)| if h.defined() { Ok(h) } else { at.f_zeros_like() })
-                .collect()
-        })
+    pub fn times(&self, v: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
+        // Where the gradient does not depend on the point there is nothing to differentiate.
+        let along = tch::with_grad(|| {
+            std::iter::zip(&self.gradient, v)
+                .filter(|(gradient, _)| gradient.defined() && gradient.requires_grad())
+                .map(|(gradient, v)| gradient.f_mul(v)?.f_sum(gradient.f_kind()?))
+                .reduce(|a, b| a?.f_add(&b?))
+                .transpose()
+        })?;
+        let zeros = |x: &Tensor| x.f_detach()?.f_zeros_like();
+        let Some(along) = along else { return self.at.iter().map(zeros).collect() };
+        let second = Tensor::f_run_backward(&[along], &self.at, true, false)?;
+        std::iter::zip(second, &self.at)
+            .map(|(h, at)| if h.defined() { Ok(h) } else { zeros(at) })
+            .collect()
     }
 }
 
@@ -76,7 +55,7 @@ impl Gradient {
 ///
 /// # Errors
 /// When the device fails.
-pub fn signs(seed: u64, layer: &str, k: u64, like: &[Tensor]) -> Result<Vec<Tensor>, TorchError> {
+pub fn signs(seed: u64, layer: &str, k: u64, like: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
     const CONTEXT: &str = "alphascope 2026-11 Rademacher vectors v1";
     let mut key = blake3::Hasher::new_derive_key(CONTEXT);
     for part in [&seed.to_le_bytes()[..], &k.to_le_bytes(), layer.as_bytes()] {
@@ -90,12 +69,10 @@ pub fn signs(seed: u64, layer: &str, k: u64, like: &[Tensor]) -> Result<Vec<Tens
             let many = (like.numel() - values.len()).min(64);
             values.extend((0..many).map(|i| if bits >> i & 1 == 0 { 1.0_f32 } else { -1.0 }));
         }
-        guarded("draw a Rademacher vector", || {
-            Tensor::f_from_slice(&values)?
-                .f_view(like.size().as_slice())?
-                .f_to_device(like.device())?
-                .f_to_kind(like.f_kind()?)
-        })
+        Tensor::f_from_slice(&values)?
+            .f_view(like.size().as_slice())?
+            .f_to_device(like.device())?
+            .f_to_kind(like.f_kind()?)
     };
     like.iter().map(one).collect()
 }
@@ -104,21 +81,11 @@ pub fn signs(seed: u64, layer: &str, k: u64, like: &[Tensor]) -> Result<Vec<Tens
 ///
 /// # Errors
 /// When the device fails.
-pub fn dot(a: &[Tensor], b: &[Tensor]) -> Result<f64, TorchError> {
-    guarded("take an inner product", || {
-        std::iter::zip(a, b).try_fold(0.0, |sum, (a, b)| {
-            let product = a.f_to_kind(Kind::Double)?.f_mul(&b.f_to_kind(Kind::Double)?)?;
-            Ok::<f64, TchError>(sum + f64::try_from(product.f_sum(Kind::Double)?)?)
-        })
+pub fn dot(a: &[Tensor], b: &[Tensor]) -> Result<f64, TchError> {
+    std::iter::zip(a, b).try_fold(0.0, |sum, (a, b)| {
+        let product = a.f_to_kind(Kind::Double)?.f_mul(&b.f_to_kind(Kind::Double)?)?;
+        Ok(sum + f64::try_from(product.f_sum(Kind::Double)?)?)
     })
-}
-
-/// Adds `b` to `a`.
-///
-/// # Errors
-/// When the device fails.
-pub fn add(a: &mut [Tensor], b: &[Tensor]) -> Result<(), TorchError> {
-    guarded("add vectors", || std::iter::zip(a, b).try_for_each(|(a, b)| a.f_add_(b).map(|_| ())))
 }
 
 /// An eigenvalue and how nearly it is one.
@@ -143,14 +110,15 @@ pub fn largest(
     let mut v = start;
     let mut found = Eigenvalue::default();
     for step in 0..steps {
-        let length = dot(&v, &v)?.sqrt();
+        let length = guarded("normalise a vector", || dot(&v, &v))?.sqrt();
         if length == 0.0 {
             return Ok(Some(Eigenvalue::default()));
         }
         let unit = |x: &Tensor| x.f_div_scalar(length);
         v = guarded("normalise a vector", || v.iter().map(unit).collect())?;
         let Some(product) = times(&v)? else { return Ok(None) };
-        let (value, size) = (dot(&v, &product)?, dot(&product, &product)?);
+        let (value, size) =
+            guarded("compare Hv with v", || Ok((dot(&v, &product)?, dot(&product, &product)?)))?;
         // ‖Hv − λv‖² = ‖Hv‖² − λ² for a unit v and λ = vᵀHv.
         let residual = (size - value * value).max(0.0).sqrt();
         let relative = if residual > 0.0 { (residual / value.abs()).min(f64::MAX) } else { 0.0 };
@@ -170,7 +138,12 @@ mod tests {
 
     use super::*;
 
-    type Function = fn(&[Tensor]) -> Result<Tensor, TorchError>;
+    type Function = fn(&[Tensor]) -> Tensor;
+
+    fn gradient(at: &[Tensor], function: Function) -> Gradient {
+        let at: Vec<Tensor> = at.iter().map(|x| x.detach().set_requires_grad(true)).collect();
+        Gradient::of(&function(&at), &at).unwrap()
+    }
 
     fn doubles(values: &[f64], shape: &[i64]) -> Tensor {
         Tensor::from_slice(values).view(shape)
@@ -187,10 +160,14 @@ mod tests {
         Vec::try_from(Tensor::cat(&flat, 0).to_kind(Kind::Double)).unwrap()
     }
 
+    fn products(gradient: &Gradient, v: &[Tensor]) -> Result<Option<Vec<Tensor>>, TorchError> {
+        Ok(Some(gradient.times(v).unwrap()))
+    }
+
     /// Eigenvalues 2, −3 and 0.5, in a turned basis, over two tensors.
-    fn quadratic(at: &[Tensor]) -> Result<Tensor, TorchError> {
+    fn quadratic(at: &[Tensor]) -> Tensor {
         let z = Tensor::cat(&[at[0].flatten(0, -1), at[1].flatten(0, -1)], 0);
-        Ok(z.dot(&matrix().mv(&z)) * 0.5)
+        z.dot(&matrix().mv(&z)) * 0.5
     }
 
     fn matrix() -> Tensor {
@@ -204,10 +181,8 @@ mod tests {
     #[test]
     fn a_quadratic_has_its_own_matrix_trace_and_eigenvalue() {
         let at = [doubles(&[0.3, -1.0], &[2]), doubles(&[4.0], &[1, 1])];
-        let gradient = Gradient::of(&at, quadratic).unwrap();
+        let gradient = gradient(&at, quadratic);
         let z = values(&at);
-        let expected = f64::try_from(quadratic(&at).unwrap()).unwrap();
-        assert!((gradient.value() - expected).abs() < 1e-12);
         let product = values(&gradient.times(&at).unwrap());
         let plain: Vec<f64> = Vec::try_from(matrix().mv(&Tensor::from_slice(&z))).unwrap();
         assert!(product.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-12), "{product:?}");
@@ -222,20 +197,18 @@ mod tests {
             .sum::<f64>();
         assert!((mean + 0.5).abs() < 1e-12, "{mean}");
         let start = signs(1, "layer", 0, &at).unwrap();
-        let found = largest(start, 100, |v| gradient.times(v).map(Some)).unwrap().unwrap();
+        let found = largest(start, 100, |v| products(&gradient, v)).unwrap().unwrap();
         assert!((found.value + 3.0).abs() < 1e-4 && found.residual < ARRIVED, "{found:?}");
     }
 
     #[test]
     fn what_is_flat_has_no_curvature() {
         let at = [doubles(&[1.0, 2.0], &[2]), doubles(&[3.0], &[1])];
-        let linear: Function = |at| Ok(at[0].sum(Kind::Double) * 2.0);
-        let gradient = Gradient::of(&at, linear).unwrap();
-        assert_eq!(values(&gradient.times(&at).unwrap()), [0.0; 3]);
-        let found = largest(vec![at[0].copy(), at[1].copy()], 9, |v| gradient.times(v).map(Some));
+        let linear = gradient(&at, |at| at[0].sum(Kind::Double) * 2.0);
+        assert_eq!(values(&linear.times(&at).unwrap()), [0.0; 3]);
+        let found = largest(vec![at[0].copy(), at[1].copy()], 9, |v| products(&linear, v));
         assert_eq!(found.unwrap(), Some(Eigenvalue::default()));
-        let one: Function = |at| Ok(at[0].square().sum(Kind::Double));
-        let gradient = Gradient::of(&at, one).unwrap();
+        let gradient = gradient(&at, |at| at[0].square().sum(Kind::Double));
         assert_eq!(values(&gradient.times(&at).unwrap()), [2.0, 4.0, 0.0], "the second is unused");
     }
 
@@ -248,10 +221,10 @@ mod tests {
     }
 
     /// Mean cross-entropy of softmax regression.
-    fn regression(at: &[Tensor]) -> Result<Tensor, TorchError> {
+    fn regression(at: &[Tensor]) -> Tensor {
         let x = doubles(&noise(ROWS * INPUTS, 5), &[ROWS as i64, INPUTS as i64]);
         let labels = Tensor::from_slice(&[0_i64, 1, 2, 0, 1, 2, 0]);
-        Ok(cross_entropy(&x.matmul(&at[0].tr()), &labels))
+        cross_entropy(&x.matmul(&at[0].tr()), &labels)
     }
 
     /// H = 1/n Σ (diag(p) − ppᵀ) ⊗ xxᵀ, written out.
@@ -260,7 +233,7 @@ mod tests {
         let w = noise(CLASSES * INPUTS, 6);
         let x = noise(ROWS * INPUTS, 5);
         let at = [doubles(&w, &[CLASSES as i64, INPUTS as i64])];
-        let gradient = Gradient::of(&at, regression).unwrap();
+        let gradient = gradient(&at, regression);
         let v = noise(CLASSES * INPUTS, 7);
         let got = gradient.times(&[doubles(&v, &[CLASSES as i64, INPUTS as i64])]).unwrap();
         let mut expected = [0.0; CLASSES * INPUTS];
@@ -297,7 +270,7 @@ mod tests {
     }
 
     /// A layer norm, attention written out, GELU, a normalised output: what a block is made of.
-    fn block(at: &[Tensor]) -> Result<Tensor, TorchError> {
+    fn block(at: &[Tensor]) -> Tensor {
         let kind = at[0].kind();
         let x = doubles(&noise(5 * 6, 8), &[5, 6]).to_kind(kind);
         let x = x.layer_norm([6], Some(&at[0]), None::<&Tensor>, 1e-5, false);
@@ -305,7 +278,7 @@ mod tests {
         let hidden = mixed.matmul(&at[1].tr()).gelu("none");
         let length = hidden.norm_scalaropt_dim(2.0, [-1_i64].as_slice(), true);
         let labels = Tensor::from_slice(&[0_i64, 1, 2, 3, 4]);
-        Ok(cross_entropy(&(hidden / length * 5.0), &labels))
+        cross_entropy(&(hidden / length * 5.0), &labels)
     }
 
     /// (g(θ + εv) − g(θ − εv)) / 2ε.
@@ -324,7 +297,7 @@ mod tests {
             let at = [doubles(&noise(6, 1), &[6]) + 2.0, doubles(&noise(36, 2), &[6, 6])];
             let v = [doubles(&noise(6, 3), &[6]), doubles(&noise(36, 4), &[6, 6])];
             let [at, v] = [at, v].map(|x| x.map(|x| x.to_kind(kind)));
-            let exact = values(&Gradient::of(&at, block).unwrap().times(&v).unwrap());
+            let exact = values(&gradient(&at, block).times(&v).unwrap());
             let about = differences(&at, &v, step);
             let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
             let apart: Vec<f64> = exact.iter().zip(&about).map(|(a, b)| a - b).collect();

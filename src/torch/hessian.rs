@@ -283,11 +283,11 @@ mod tests {
 
     /// (g(θ + εv) − g(θ − εv)) / 2ε.
     fn differences(at: &[Tensor], v: &[Tensor], step: f64) -> Vec<f64> {
-        let gradient = |sign: f64| {
+        let side = |sign: f64| {
             let moved: Vec<Tensor> = at.iter().zip(v).map(|(x, v)| x + v * (sign * step)).collect();
-            values(&Gradient::of(&moved, block).unwrap().gradient)
+            values(&gradient(&moved, block).gradient)
         };
-        let (after, before) = (gradient(1.0), gradient(-1.0));
+        let (after, before) = (side(1.0), side(-1.0));
         after.iter().zip(&before).map(|(a, b)| (a - b) / (2.0 * step)).collect()
     }
 

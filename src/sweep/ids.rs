@@ -16,6 +16,8 @@ impl Alpha {
     pub const ZERO_SHOT: Self = Self(0.0);
     /// θ₁, the fine-tuned end.
     pub const FINE_TUNED: Self = Self(1.0);
+    /// Half-way between the ends.
+    pub const MIDDLE: Self = Self(0.5);
 
     /// Wraps a finite number; `None` for NaN and infinities. −0 becomes 0, so
     /// that equal points print and compare alike.

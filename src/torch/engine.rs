@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::device::DeviceChoice;
 use super::error::{TorchError, guarded};
 use super::heads::{ClassPrompts, Head, StoredHead};
+use super::layer_path::Standing;
 use super::model::Model;
 use super::probing::Staging;
 use super::scores::score;
@@ -34,6 +35,8 @@ pub struct TorchEngine {
     pub(super) at: Option<Point>,
     /// Images of the last probe, staged for the next.
     pub(super) staging: Option<Staging>,
+    /// Runners at the base of layer-wise paths.
+    pub(super) standing: Option<Standing>,
     name: String,
     notices: Vec<String>,
 }
@@ -105,6 +108,7 @@ impl TorchEngine {
             heads,
             at: None,
             staging: None,
+            standing: None,
             name: String::new(),
             notices: Vec::new(),
         };
@@ -135,6 +139,7 @@ impl TorchEngine {
     pub(super) fn set_kind(&mut self, kind: Kind) -> Result<(), EngineError> {
         self.at = None;
         self.staging = None;
+        self.standing = None;
         self.model.set_kind(kind).map_err(|error| EngineError::Fatal(error.to_string()))
     }
 
@@ -234,9 +239,10 @@ impl Engine for TorchEngine {
     ) -> Result<Option<ProbeResult>, EngineError> {
         match probe {
             Probe::Sharpness { spec, on } => self.sharpness(spec, *on, layer, steer),
-            Probe::Path { .. } | Probe::Curvature { .. } => {
-                Err(EngineError::Cell("this version measures accuracy and sharpness only".into()))
+            Probe::Path { spec, on, direction } => {
+                self.layer_path(spec, on, *direction, layer, steer)
             }
+            Probe::Curvature { spec, on } => self.curvature(spec, *on, layer, steer),
         }
     }
 

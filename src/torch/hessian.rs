@@ -1,11 +1,10 @@
 //! Products with a Hessian, exactly, by a derivative of the derivative; from them its trace
 //! (Hutchinson 1989) and its eigenvalue of largest magnitude (power iteration).
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use tch::{Kind, TchError, Tensor};
 
 use super::error::{TorchError, guarded};
+use super::sharpness::{Draw, Law};
 
 /// Relative residual at which the power iteration has arrived.
 const ARRIVED: f64 = 1e-3;
@@ -50,31 +49,19 @@ impl Gradient {
     }
 }
 
-/// ±1 with equal chance for every element, shaped and placed like `like`. Vector k of a layer
-/// depends on the run's seed, the layer's name and k alone.
+/// A Rademacher vector: ±1 with equal chance for every element of some named tensors, shaped and
+/// placed like `like`.
 ///
 /// # Errors
 /// When the device fails.
-pub fn signs(seed: u64, layer: &str, k: u64, like: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
-    const CONTEXT: &str = "alphascope 2026-11 Rademacher vectors v1";
-    let mut key = blake3::Hasher::new_derive_key(CONTEXT);
-    for part in [&seed.to_le_bytes()[..], &k.to_le_bytes(), layer.as_bytes()] {
-        key.update(part);
-    }
-    let mut random = ChaCha8Rng::from_seed(*key.finalize().as_bytes());
-    let one = |like: &Tensor| {
-        let mut values = Vec::with_capacity(like.numel());
-        while values.len() < like.numel() {
-            let bits = random.next_u64();
-            let many = (like.numel() - values.len()).min(64);
-            values.extend((0..many).map(|i| if bits >> i & 1 == 0 { 1.0_f32 } else { -1.0 }));
-        }
-        Tensor::f_from_slice(&values)?
+pub fn signs(draw: Draw<'_>, names: &[String], like: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
+    let one = |(name, like): (&String, &Tensor)| {
+        Tensor::f_from_slice(&draw.values(Law::Sign, name, like.numel()))?
             .f_view(like.size().as_slice())?
             .f_to_device(like.device())?
             .f_to_kind(like.f_kind()?)
     };
-    like.iter().map(one).collect()
+    std::iter::zip(names, like).map(one).collect()
 }
 
 /// The inner product of two vectors in pieces, summed in float64.
@@ -134,7 +121,8 @@ pub fn largest(
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
     use super::*;
 
@@ -158,6 +146,11 @@ mod tests {
     fn values(tensors: &[Tensor]) -> Vec<f64> {
         let flat: Vec<Tensor> = tensors.iter().map(|x| x.flatten(0, -1)).collect();
         Vec::try_from(Tensor::cat(&flat, 0).to_kind(Kind::Double)).unwrap()
+    }
+
+    fn rademacher(k: u64, like: &[Tensor]) -> Vec<Tensor> {
+        let names: Vec<String> = (0..like.len()).map(|i| format!("tensor {i}")).collect();
+        signs(Draw { seed: 3, layer: "layer", k }, &names, like).unwrap()
     }
 
     fn products(gradient: &Gradient, v: &[Tensor]) -> Result<Option<Vec<Tensor>>, TorchError> {
@@ -196,7 +189,7 @@ mod tests {
             })
             .sum::<f64>();
         assert!((mean + 0.5).abs() < 1e-12, "{mean}");
-        let start = signs(1, "layer", 0, &at).unwrap();
+        let start = rademacher(0, &at);
         let found = largest(start, 100, |v| products(&gradient, v)).unwrap().unwrap();
         assert!((found.value + 3.0).abs() < 1e-4 && found.residual < ARRIVED, "{found:?}");
     }
@@ -259,7 +252,7 @@ mod tests {
         }
         let estimates: Vec<f64> = (0..400)
             .map(|k| {
-                let v = signs(3, "w", k, &at).unwrap();
+                let v = rademacher(k, &at);
                 dot(&v, &gradient.times(&v).unwrap()).unwrap()
             })
             .collect();
@@ -303,20 +296,6 @@ mod tests {
             let apart: Vec<f64> = exact.iter().zip(&about).map(|(a, b)| a - b).collect();
             let relative = norm(&apart) / norm(&exact);
             assert!(norm(&exact) > 0.01 && relative < allowed, "{kind:?}: {relative}");
-        }
-    }
-
-    #[test]
-    fn signs_are_of_seed_layer_and_number_alone() {
-        let like = [Tensor::zeros([70, 3], (Kind::Float, Device::Cpu))];
-        let draw = |seed, layer, k| values(&signs(seed, layer, k, &like).unwrap());
-        let first = draw(0, "block.1", 0);
-        assert!(first.iter().all(|x| x.abs() == 1.0));
-        let sum: f64 = first.iter().sum();
-        assert!(sum.abs() < 4.0 * (first.len() as f64).sqrt(), "{sum}");
-        assert_eq!(first, draw(0, "block.1", 0));
-        for other in [draw(1, "block.1", 0), draw(0, "block.2", 0), draw(0, "block.1", 1)] {
-            assert_ne!(first, other);
         }
     }
 }

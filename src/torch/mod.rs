@@ -3,12 +3,14 @@
 pub mod clip;
 pub mod cpu;
 pub mod cuda;
+pub mod curvature;
 pub mod device;
 pub mod engine;
 pub mod error;
 pub mod gpu_check;
 pub mod heads;
 pub mod hessian;
+pub mod layer_path;
 pub mod memory;
 pub mod model;
 pub mod path;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
-use super::engine::{TorchEngine, sorted};
+use super::curvature::{Plan, bytes_per_image, curvature};
+use super::engine::{Point, TorchEngine, sorted};
 use super::error::guarded;
-use super::heads::PromptSet;
+use super::heads::{Head, PromptSet};
 use super::memory;
 use super::model::MicroBatch;
 use super::sharpness::{self, Perturbed};
@@ -20,7 +21,7 @@ use crate::sweep::engine::{EngineError, Steer};
 use crate::sweep::event::LayerInfo;
 use crate::sweep::ids::DatasetId;
 use crate::sweep::probe::ProbeResult;
-use crate::sweep::spec::{Scale, SharpnessSpec};
+use crate::sweep::spec::{CurvatureSpec, Scale, SharpnessSpec};
 
 /// Part of the free memory that kept activations may take.
 const KEPT: usize = 4;
@@ -58,62 +59,107 @@ impl TorchEngine {
         id: DatasetId,
         batches: &[Range<usize>],
     ) -> Result<&mut Runner, EngineError> {
-        let doing = "stage images for a probe";
-        let at = self.at.clone().ok_or_else(|| {
-            EngineError::Cell(format!("{doing}: the weights stand at no point of the path"))
-        })?;
         let kept = self
             .staging
             .take()
             .filter(|staging| staging.dataset == id && staging.batches == batches);
-        let fail = |error| sorted(error, doing);
-        // Brings float32 weights, text tower and stored head to the point; a runner shares them.
-        let mut weights = self.model.exact_weights(&at.plan).map_err(fail)?;
-        let Self { inputs, model, heads, .. } = &mut *self;
-        let inputs = Arc::clone(inputs);
-        let moving = model.text_moves();
-        let head = if moving {
-            None
-        } else {
-            Some(heads.get(&inputs, model, id, &at).map_err(fail)?.share())
-        };
+        let (weights, head) = self.in_place(id)?;
         if let Some(mut staging) = kept {
             if std::mem::take(&mut staging.stale) {
                 staging.runner.moved();
             }
             return Ok(&mut self.staging.insert(staging).runner);
         }
+        let runner = self.runner(id, batches, weights, head, 1)?;
+        let batches = batches.to_vec();
+        let staging = Staging { dataset: id, batches, runner, stale: false };
+        Ok(&mut self.staging.insert(staging).runner)
+    }
+
+    /// Brings every weight in play to the present point in float32: towers, and the stored head
+    /// where there is one. The tensors share storage with the engine's. Beside them a dataset's
+    /// class weights, where they are made by a text tower that does not move.
+    ///
+    /// # Errors
+    /// When the weights stand nowhere or the device fails.
+    pub(super) fn in_place(
+        &mut self,
+        id: DatasetId,
+    ) -> Result<(Tensors, Option<Head>), EngineError> {
+        let doing = "read the weights";
+        let fail = |error| sorted(error, doing);
+        let at = self.here(doing)?;
+        let mut weights = self.model.exact_weights(&at.plan).map_err(fail)?;
+        let Self { inputs, model, heads, .. } = &mut *self;
+        if model.text_moves() {
+            return Ok((weights, None));
+        }
+        let head = heads.get(inputs, model, id, &at).map_err(fail)?.share();
+        Ok(match heads.stored_tensors() {
+            Some(stored) => {
+                weights.extend(stored);
+                (weights, None)
+            }
+            None => (weights, Some(head)),
+        })
+    }
+
+    /// Where the weights stand.
+    ///
+    /// # Errors
+    /// When they stand nowhere.
+    pub(super) fn here(&self, doing: &str) -> Result<Point, EngineError> {
+        self.at.clone().ok_or_else(|| {
+            EngineError::Cell(format!("{doing}: the weights stand at no point of the path"))
+        })
+    }
+
+    /// A runner over positions of a dataset's order, batch by batch, with the weights and class
+    /// weights of [`Self::in_place`]. It may keep one `share`-th of what runners may keep together.
+    ///
+    /// # Errors
+    /// When images cannot be read or the device has no room.
+    pub(super) fn runner(
+        &mut self,
+        id: DatasetId,
+        batches: &[Range<usize>],
+        weights: Tensors,
+        head: Option<Head>,
+        share: usize,
+    ) -> Result<Runner, EngineError> {
+        let doing = "stage images for a probe";
+        let fail = |error| sorted(error, doing);
+        let Self { inputs, model, heads, .. } = &mut *self;
+        let inputs = Arc::clone(inputs);
         let loaded = inputs
             .dataset(id)
             .ok_or_else(|| EngineError::Cell(format!("{doing}: no dataset {}", id.index())))?;
         let device = model.device();
-        let class_weights = match (head, heads.stored_tensors()) {
-            (_, Some(stored)) => {
-                weights.extend(stored);
-                let rows = loaded.head_rows.as_ref().map(|rows| {
-                    let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-                    guarded(doing, || Tensor::f_from_slice(&rows)?.f_to_device(device))
-                });
-                ClassWeights::Stored(rows.transpose().map_err(fail)?)
-            }
-            (Some(head), None) => ClassWeights::Fixed(head),
-            (None, None) => {
-                let list = heads.prompts(&inputs, id).map_err(fail)?;
-                let (tower, scale) = model.text().ok_or_else(|| {
-                    EngineError::Cell(format!("{doing}: no text tower was loaded"))
-                })?;
-                let set = PromptSet::new(tower, &list, scale, device, TOKENS).map_err(fail)?;
-                ClassWeights::Text(set)
-            }
+        let class_weights = if heads.stored_tensors().is_some() {
+            let rows = loaded.head_rows.as_ref().map(|rows| {
+                let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+                guarded(doing, || Tensor::f_from_slice(&rows)?.f_to_device(device))
+            });
+            ClassWeights::Stored(rows.transpose().map_err(fail)?)
+        } else if let Some(head) = head {
+            ClassWeights::Fixed(head)
+        } else {
+            let list = heads.prompts(&inputs, id).map_err(fail)?;
+            let (tower, scale) = model
+                .text()
+                .ok_or_else(|| EngineError::Cell(format!("{doing}: no text tower was loaded")))?;
+            let set = PromptSet::new(tower, &list, scale, device, TOKENS).map_err(fail)?;
+            ClassWeights::Text(set)
         };
         let architecture = inputs.pair.architecture.clone();
         let free = memory::free(device).unwrap_or(UNKNOWN);
         let micro = MicroBatch::new(device, &architecture).size();
         let fit = free / GRADIENT / gradient_bytes(&architecture).max(1);
         let weights = Named::new(weights, device);
-        let micro = micro.min(fit.max(1));
-        let mut runner =
-            Runner::new(architecture, weights, class_weights, micro, free / KEPT).map_err(fail)?;
+        let (micro, budget) = (micro.min(fit.max(1)), free / KEPT / share.max(1));
+        let mut runner = Runner::new(architecture, weights, class_weights, micro, budget)
+            .map_err(fail)?
+            .grouped(loaded.dataset.groups().unwrap_or_default().to_vec());
         for range in batches {
             let images = loaded.order.get(range.clone()).ok_or_else(|| {
                 let end = loaded.order.len();
@@ -127,9 +173,7 @@ impl TorchEngine {
                 images.iter().map(|&image| loaded.dataset.label(image)).collect();
             runner.add_batch(&pixels, &labels).map_err(fail)?;
         }
-        let batches = batches.to_vec();
-        let staging = Staging { dataset: id, batches, runner, stale: false };
-        Ok(&mut self.staging.insert(staging).runner)
+        Ok(runner)
     }
 }
 
@@ -190,6 +234,37 @@ impl TorchEngine {
             result.logit_scale = inputs.pair.head.is_none().then_some(inputs.pair.logit_scale);
             ProbeResult::Sharpness(result)
         }))
+    }
+}
+
+impl TorchEngine {
+    /// Curvature of the loss in a layer at the present point.
+    ///
+    /// # Errors
+    /// When no layer is named, as [`Self::staged`], or when a product is not finite.
+    pub(super) fn curvature(
+        &mut self,
+        spec: &CurvatureSpec,
+        on: DatasetId,
+        layer: Option<&LayerInfo>,
+        steer: &mut dyn Steer,
+    ) -> Result<Option<ProbeResult>, EngineError> {
+        let doing = "measure curvature";
+        let layer = layer
+            .ok_or_else(|| EngineError::Cell(format!("{doing}: expected a layer, got none")))?;
+        let at = self.here(doing)?;
+        let inputs = Arc::clone(&self.inputs);
+        let images = inputs.dataset(on).map_or(0, |loaded| loaded.order.len());
+        let batches = batches(images, spec.batch, spec.batches);
+        let free = memory::free(self.model.device()).unwrap_or(UNKNOWN);
+        let fit = free / GRADIENT / bytes_per_image(&inputs.pair.architecture).max(1);
+        let keep = batches.iter().all(|range| range.len() <= fit);
+        let runner = self.staged(on, &batches)?;
+        runner.at_most(fit);
+        let plan = Plan { seed: inputs.spec.sweep.seed, keep };
+        let result = curvature(runner, layer, spec, plan, steer)
+            .map_err(|error| sorted(error, &format!("{doing} of `{}` at {at}", layer.name)))?;
+        Ok(result.map(ProbeResult::Curvature))
     }
 }
 

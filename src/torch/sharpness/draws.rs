@@ -17,6 +17,8 @@ pub enum Law {
     Normal,
     /// U(−1, 1), symmetric about 0.
     Uniform,
+    /// −1 or 1 with equal chance.
+    Sign,
 }
 
 /// Whose draw it is.
@@ -46,6 +48,7 @@ impl Draw<'_> {
                 let both = match law {
                     Law::Normal => normals(random.next_u32(), random.next_u32()),
                     Law::Uniform => [uniform(random.next_u32()), uniform(random.next_u32())],
+                    Law::Sign => [sign(random.next_u32()), sign(random.next_u32())],
                 };
                 pair.copy_from_slice(&both[..pair.len()]);
             }
@@ -76,6 +79,10 @@ fn uniform(a: u32) -> f32 {
     ((f64::from(a) + 0.5) / 2_147_483_648.0 - 1.0) as f32
 }
 
+fn sign(a: u32) -> f32 {
+    if a < 1 << 31 { -1.0 } else { 1.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +91,7 @@ mod tests {
 
     #[test]
     fn an_element_does_not_depend_on_how_many_are_asked_for() {
-        for law in [Law::Normal, Law::Uniform] {
+        for law in [Law::Normal, Law::Uniform, Law::Sign] {
             let all = DRAW.values(law, "w", 3 * PIECE + 5);
             for n in [1, 2, 7, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 3] {
                 assert_eq!(DRAW.values(law, "w", n), all[..n]);
@@ -128,6 +135,8 @@ mod tests {
         assert!(m1.abs() < error && (m2 - 1.0 / 3.0).abs() < error);
         assert!(m3.abs() < error && (m4 - 0.2).abs() < error);
         assert!(x.iter().all(|x| x.abs() <= 1.0));
+        let ([m1, ..], x) = moments(Law::Sign);
+        assert!(m1.abs() < error && x.iter().all(|x| x.abs() == 1.0));
     }
 
     /// Fixed for good: a resumed run must draw what it drew before.

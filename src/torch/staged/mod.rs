@@ -185,6 +185,14 @@ impl Runner {
         self.head = None;
     }
 
+    /// From now on no more images per pass than these.
+    pub fn at_most(&mut self, images: usize) {
+        if images.max(1) < self.micro {
+            self.micro = images.max(1);
+            self.cache.clear();
+        }
+    }
+
     /// What has been computed since the start.
     #[must_use]
     pub fn work(&self) -> &Work {
@@ -276,6 +284,7 @@ impl Runner {
                     let features = self.all_prompts(over, pass)?;
                     self.head_of(&features)?
                 }
+                None if over.stored_from().is_some() => self.stored(over.tensors())?,
                 None => self.head(over)?,
             };
             let features = self.features(batch, start, length, over, pass)?;

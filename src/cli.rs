@@ -261,7 +261,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Cmd::Watch { dir }) => screen::watch(&dir, &cli.look, &config),
         Some(Cmd::Report { dir, format, out }) => run_report(&dir, format, out.as_deref()),
         Some(Cmd::Inspect { checkpoint, other: None, json }) => {
-            print(&checkpoint::describe(&checkpoint)?, json)
+            print(&checkpoint::describe_values(&checkpoint)?, json)
         }
         Some(Cmd::Inspect { checkpoint, other: Some(other), json }) => {
             print(&checkpoint::describe_pair(&checkpoint, &other)?, json)

@@ -176,7 +176,7 @@ pub fn beside(checkpoint: &Path) -> Vec<PathBuf> {
         folder.join("config.json"),
     ]
     .into_iter()
-    .filter(|path| path.is_file())
+    .filter(|path| path.is_file() && path != checkpoint)
     .collect()
 }
 

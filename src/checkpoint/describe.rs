@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::arch::{Architecture, Dims, Overrides};
 use super::container::Container;
 use super::error::CheckpointError;
@@ -34,7 +36,7 @@ pub struct Description {
     pub dims: Dims,
     /// All that is needed to run it; `None` where something cannot be told.
     pub architecture: Option<Architecture>,
-    /// Why [`Self::architecture`] is `None`.
+    /// Why [`Self::architecture`] is `None`, or which weights cannot be used.
     pub problem: Option<String>,
     /// exp(`logit_scale`); `None` where the file has none.
     pub logit_scale: Option<f64>,
@@ -57,8 +59,22 @@ pub struct Description {
     pub foreign: Vec<String>,
     /// The files it is made of: one, or shards.
     pub files: Vec<PathBuf>,
+    /// Tensors with values that are NaN or infinite; empty where values were not
+    /// looked at (see [`describe_values`]).
+    pub not_finite: Vec<NotFinite>,
     /// What a person should know.
     pub notices: Vec<String>,
+}
+
+/// A tensor with a value that is NaN or infinite.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct NotFinite {
+    /// In which file.
+    pub path: PathBuf,
+    /// Canonical name.
+    pub tensor: String,
+    /// The first such element.
+    pub element: usize,
 }
 
 /// How a file's names became canonical ones.
@@ -108,6 +124,28 @@ pub struct StoredHead {
 /// When it cannot be opened, is no ViT CLIP, or lacks tensors.
 pub fn describe(path: &Path) -> Result<Description, CheckpointError> {
     describe_file(&Checkpoint::open(path)?)
+}
+
+/// As [`describe`], and reads all weights: which are no finite numbers.
+///
+/// # Errors
+/// As [`describe`].
+pub fn describe_values(path: &Path) -> Result<Description, CheckpointError> {
+    let file = Checkpoint::open(path)?;
+    let not_finite = not_finite(&file);
+    let mut description = describe_file(&file)?;
+    if let Some(first) = not_finite.first() {
+        let more = not_finite.len() - 1;
+        let problem = format!(
+            "tensor `{}` holds NaN or infinity at element {}{}; the training that made it diverged \
+             or the file is damaged: use another checkpoint",
+            first.tensor,
+            first.element,
+            if more > 0 { format!(", and {more} more tensors do") } else { String::new() }
+        );
+        description.problem = description.problem.or(Some(problem));
+    }
+    Ok(Description { not_finite, ..description })
 }
 
 /// As [`describe`], of a file already open.
@@ -161,6 +199,19 @@ pub fn describe_file(file: &Checkpoint) -> Result<Description, CheckpointError> 
         metadata: file.metadata().clone(),
         foreign: file.foreign().iter().cloned().collect(),
         files: file.files().map(Path::to_path_buf).collect(),
+        not_finite: Vec::new(),
         notices,
     })
+}
+
+/// Tensors of a file with values that are NaN or infinite. Reads all weights.
+pub(super) fn not_finite(file: &Checkpoint) -> Vec<NotFinite> {
+    let names: Vec<&str> = file.names().collect();
+    names
+        .par_iter()
+        .filter_map(|name| {
+            let (element, _) = file.get(name)?.first_not_finite()?;
+            Some(NotFinite { path: file.path().into(), tensor: (*name).into(), element })
+        })
+        .collect()
 }

@@ -1,11 +1,11 @@
 //! How two checkpoints compare, and whether they look like a wrong pair.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::arch::Overrides;
-use super::describe::{Description, describe_file};
+use super::describe::{Description, NotFinite, describe_file, not_finite};
 use super::error::CheckpointError;
 use super::file::Checkpoint;
 use super::layers::{Distance, Granularity, distance, layers};
@@ -55,17 +55,6 @@ pub struct LayerMoved {
     pub relative: Option<f64>,
     /// The norms; `None` when only one end has the layer.
     pub distance: Option<Distance>,
-}
-
-/// A tensor with a value that is NaN or infinite.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct NotFinite {
-    /// In which file.
-    pub path: PathBuf,
-    /// Canonical name.
-    pub tensor: String,
-    /// The first such element.
-    pub element: usize,
 }
 
 /// Compares two files. Reads all weights of both.
@@ -145,17 +134,6 @@ pub fn describe_pair(
         description.problem = description.problem.or(first);
     }
     Ok(description)
-}
-
-fn not_finite(file: &Checkpoint) -> Vec<NotFinite> {
-    let names: Vec<&str> = file.names().collect();
-    names
-        .par_iter()
-        .filter_map(|name| {
-            let (element, _) = file.get(name)?.first_not_finite()?;
-            Some(NotFinite { path: file.path().into(), tensor: (*name).into(), element })
-        })
-        .collect()
 }
 
 /// Names of tensors with the same values in both files, `logit_scale` apart.

@@ -21,6 +21,8 @@ use super::tensor::{Dtype, TensorView, concatenate, transposed};
 /// and a file cut short under a mapping ends the program with SIGBUS.
 pub struct Checkpoint {
     path: PathBuf,
+    /// Name of the model folder that was given.
+    folder: Option<String>,
     maps: Vec<Mapped>,
     container: Container,
     metadata: BTreeMap<String, String>,
@@ -81,7 +83,7 @@ impl Checkpoint {
     /// When it cannot be read, is of another format, is damaged, holds no
     /// single ViT image tower, or has a weight of a type that is no float.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let Located { path, files, index, select, mut notices } = locate(path)?;
+        let Located { path, files, index, folder, select, mut notices } = locate(path)?;
         let maps = files.iter().map(|file| Mapped::open(file)).collect::<Result<Vec<_>, _>>()?;
         let mut contents: Option<Contents> = None;
         for (at, mapped) in maps.iter().enumerate() {
@@ -127,6 +129,7 @@ impl Checkpoint {
         notices.extend(names.notices());
         let mut checkpoint = Self {
             path,
+            folder,
             maps,
             container,
             metadata,
@@ -206,10 +209,12 @@ impl Checkpoint {
         &self.path
     }
 
-    /// The file's name without folder and extension, as shown to people.
+    /// The file's name without folder and extension, as shown to people; of a
+    /// model folder its name, since the files in all of them are called alike.
     #[must_use]
     pub fn stem(&self) -> String {
-        self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+        let stem = || self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        self.folder.clone().or_else(stem).unwrap_or_default()
     }
 
     /// File format.

@@ -15,6 +15,8 @@ pub(super) struct Located {
     pub(super) files: Vec<PathBuf>,
     /// Of a sharded checkpoint.
     pub(super) index: Option<Index>,
+    /// Name of the model folder, where one was given.
+    pub(super) folder: Option<String>,
     /// The prefix asked for (`FILE#state_dict_ema`).
     pub(super) select: Option<String>,
     /// What was chosen.
@@ -47,7 +49,11 @@ pub(super) fn locate(given: &Path) -> Result<Located, CheckpointError> {
     let read = |path: &Path, source| CheckpointError::Read { path: path.into(), source };
     let mut notices = Vec::new();
     let kind = std::fs::metadata(&path).map_err(|error| read(&path, error))?;
+    let mut folder = None;
     let path = if kind.is_dir() {
+        // `.` has a name only when it is written out.
+        let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
+        folder = whole.file_name().map(|name| name.to_string_lossy().into_owned());
         let (path, notice) = in_folder(&path)?;
         notices.push(notice);
         path
@@ -72,7 +78,7 @@ pub(super) fn locate(given: &Path) -> Result<Located, CheckpointError> {
             return Err(read(file, std::io::Error::other("not a regular file")));
         }
     }
-    Ok(Located { path, files, index, select, notices })
+    Ok(Located { path, files, index, folder, select, notices })
 }
 
 /// `FILE#PREFIX`, where there is no file of the whole name.

@@ -61,7 +61,7 @@ mod write;
 
 pub use arch::{Architecture, ImageTower, Overrides, TextTower};
 pub use container::Container;
-pub use describe::{Description, describe};
+pub use describe::{Description, describe, describe_values};
 pub use describe_pair::{PairDescription, describe_pair};
 pub use error::CheckpointError;
 pub use file::Checkpoint;

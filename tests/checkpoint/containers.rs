@@ -238,6 +238,37 @@ fn other_image_sizes_are_met_by_resizing_positions_aloud() {
     assert_eq!(both.notices.iter().filter(|n| n.contains("resized from")).count(), 1);
 }
 
+/// open_clip's order of file names decides, and what was taken is said.
+#[test]
+fn of_a_model_folder_the_file_that_open_clip_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("my-model");
+    std::fs::create_dir(&model).unwrap();
+    // Worst first: each new file is preferred to those before.
+    for (name, from) in [
+        ("model.pth", "legacy.pt"),
+        ("pytorch_model.pth", "zip.pt"),
+        ("pytorch_model.bin", "zip.pt"),
+        ("model.safetensors", "reference.safetensors"),
+        ("open_clip_pytorch_model.pth", "zip.pt"),
+        ("open_clip_pytorch_model.bin", "zip.pt"),
+        ("open_clip_pytorch_model.safetensors", "reference.safetensors"),
+        ("open_clip_model.safetensors", "reference.safetensors"),
+    ] {
+        std::fs::copy(saved(from), model.join(name)).unwrap();
+        let file = Checkpoint::open(&model).unwrap();
+        assert_eq!(file.path(), model.join(name));
+        assert!(file.notices().iter().any(|n| n.contains(&format!("its {name} is opened"))));
+        assert_eq!(file.stem(), "my-model");
+    }
+    std::fs::copy(saved("config.json"), model.join("open_clip_config.json")).unwrap();
+    let description = describe(&model).unwrap();
+    assert_eq!(description.architecture.unwrap().image.heads, 2);
+    // An index of shards is no configuration.
+    let shards = describe(&saved("hf-shards/model.safetensors.index.json")).unwrap();
+    assert!(!shards.notices.iter().any(|n| n.contains("index.json")), "{:?}", shards.notices);
+}
+
 #[test]
 fn likely_wrong_pairs_are_warned_of() {
     let folder = tempfile::tempdir().unwrap();

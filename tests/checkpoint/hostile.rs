@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use alphascope::checkpoint::container::read;
-use alphascope::checkpoint::{Checkpoint, describe};
+use alphascope::checkpoint::{Checkpoint, describe, describe_values};
 use proptest::prelude::*;
 use rstest::rstest;
 use tempfile::TempDir;
@@ -146,6 +146,11 @@ fn a_wrong_number_in_a_torch_file_is_named() {
     std::fs::write(&path, bytes).unwrap();
     let error = Checkpoint::open(&path).unwrap().check_finite("visual.proj").unwrap_err();
     assert!(error.to_string().contains("NaN at element 2"), "{error}");
+    std::fs::copy(saved("config.json"), folder.path().join("config.json")).unwrap();
+    let description = describe_values(&path).unwrap();
+    let problem = description.problem.unwrap();
+    assert!(problem.contains("`visual.proj` holds NaN or infinity at element 2;"), "{problem}");
+    assert_eq!(describe_values(&saved("zip.pt")).unwrap().not_finite, []);
 }
 
 /// A folder with files of these names.

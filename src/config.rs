@@ -174,6 +174,12 @@ pub struct Memory {
     /// Seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
+    /// `off`, `average` or `worst`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharpness: Option<String>,
+    /// Granularity of the layers: `none`, `block`, `module` or `tensor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<String>,
     /// Folder the browser was last in, and those before it.
     pub recent: Vec<PathBuf>,
     /// `dark` or `light`, where a person switched it.
@@ -200,6 +206,8 @@ impl Memory {
             device: fields.take("device"),
             precision: fields.take("precision"),
             seed: fields.take("seed"),
+            sharpness: fields.take("sharpness"),
+            layers: fields.take("layers"),
             recent: fields.take("recent").unwrap_or_default(),
             theme: fields.take("theme"),
             charset: fields.take("charset"),

@@ -103,15 +103,20 @@ pub struct Board {
     pub architecture: String,
     /// The grid, ascending.
     pub alphas: Vec<f64>,
+    /// The variant whose curves these are; `None`: the dense sweep.
+    pub variant: Option<String>,
+    /// The dense sweep's curves, to be seen behind a variant's; empty where the
+    /// curves are the dense ones.
+    pub dense: Vec<Curve>,
     /// Datasets in the spec's order.
     pub curves: Vec<Curve>,
     /// Over the OOD datasets; `None` without any.
     pub mean: Option<Curve>,
     /// Gain, barriers and verdict; `None` before the header.
     pub judgement: Option<Judgement>,
-    /// Images × α done, of the datasets not skipped.
+    /// Images × α done, of every variant, without what was left out.
     pub done: u64,
-    /// Images × α owed, of the datasets not skipped.
+    /// Images × α owed, likewise.
     pub total: u64,
     /// Predictions that rounding may flip.
     pub near_ties: u64,
@@ -120,29 +125,41 @@ pub struct Board {
 }
 
 impl Board {
-    /// Derives all of it.
+    /// Derives all of it, for one variant.
     #[must_use]
-    pub fn of(run: &SweepState) -> Self {
+    pub fn of(run: &SweepState, variant: VariantId) -> Self {
         let Some(header) = run.header() else { return Self::default() };
         let alphas: Vec<f64> = header.alphas.iter().map(|alpha| alpha.get()).collect();
-        let curves: Vec<Curve> = (0..header.datasets.len())
-            .filter_map(|i| dataset(run, DatasetId(i), &alphas))
-            .collect();
-        let mean = mean(run, &curves, &alphas);
-        let kept = || curves.iter().filter(|curve| curve.state != State::Skipped);
+        let known = run.variants().get(variant.index()).filter(|it| !it.is_dense());
+        let variant = if known.is_some() { variant } else { VariantId::DENSE };
+        let all = |variant| -> (Vec<Curve>, Option<Curve>) {
+            let curves: Vec<Curve> = (0..header.datasets.len())
+                .filter_map(|i| dataset(run, variant, DatasetId(i), &alphas))
+                .collect();
+            let mean = mean(run, variant, &curves, &alphas);
+            (curves, mean)
+        };
+        let (curves, mean) = all(variant);
+        let dense = known.map_or_else(Vec::new, |_| {
+            let (curves, mean) = all(VariantId::DENSE);
+            mean.into_iter().chain(curves).collect()
+        });
+        let (done, total) = run.work();
         Self {
             zeroshot: header.zeroshot.clone(),
             finetuned: header.finetuned.clone(),
             label: header.label.clone(),
             architecture: header.architecture.clone(),
-            done: kept().map(|curve| curve.done as u64).sum(),
-            total: kept().map(|curve| curve.total as u64).sum(),
+            done,
+            total,
             near_ties: curves.iter().flat_map(|c| &c.points).map(|p| p.near_ties).sum(),
             failed: curves.iter().map(|c| if let State::Failed(n) = c.state { n } else { 0 }).sum(),
             alphas,
+            variant: known.map(|it| it.name.clone()),
+            dense,
             curves,
             mean,
-            judgement: Some(stats::judge(run, VariantId::DENSE)),
+            judgement: Some(stats::judge(run, variant)),
         }
     }
 
@@ -200,19 +217,16 @@ fn percent(part: usize, of: usize) -> Option<f64> {
     (of > 0).then(|| 100.0 * part as f64 / of as f64)
 }
 
-fn at(dataset: DatasetId, alpha: usize) -> CellId {
-    CellId { variant: VariantId::DENSE, dataset, alpha: AlphaId(alpha) }
-}
-
-fn dataset(run: &SweepState, id: DatasetId, alphas: &[f64]) -> Option<Curve> {
+fn dataset(run: &SweepState, variant: VariantId, id: DatasetId, alphas: &[f64]) -> Option<Curve> {
     let info = run.header()?.datasets.get(id.index())?;
     let mut points = Vec::with_capacity(alphas.len());
     for i in 0..alphas.len() {
-        let cell = run.dense(id, AlphaId(i))?;
+        let at = CellId { variant, dataset: id, alpha: AlphaId(i) };
+        let cell = run.cell(at)?;
         points.push(Point {
             done: cell.done,
             total: cell.total,
-            top1: stats::accuracy(run, at(id, i)).map(|it| it.scaled(100.0)),
+            top1: stats::accuracy(run, at).map(|it| it.scaled(100.0)),
             top5: cell.correct5.and_then(|five| percent(five, cell.done)),
             loss: (cell.done > 0).then(|| cell.loss_sum / cell.done as f64),
             near_ties: cell.near_ties,
@@ -266,7 +280,7 @@ fn judge(curve: &mut Curve, alphas: &[f64]) {
 
 /// Unweighted mean over the OOD datasets that are not skipped; at each α only
 /// when all of them are measured there.
-fn mean(run: &SweepState, curves: &[Curve], alphas: &[f64]) -> Option<Curve> {
+fn mean(run: &SweepState, variant: VariantId, curves: &[Curve], alphas: &[f64]) -> Option<Curve> {
     let all: Vec<&Curve> = curves.iter().filter(|c| c.role == Role::Ood).collect();
     let kept: Vec<&Curve> = all.iter().copied().filter(|c| c.state != State::Skipped).collect();
     all.first()?;
@@ -280,7 +294,7 @@ fn mean(run: &SweepState, curves: &[Curve], alphas: &[f64]) -> Option<Curve> {
         Point {
             done: of().map(|p| p.done).sum(),
             total: of().map(|p| p.total).sum(),
-            top1: stats::ood_mean(run, VariantId::DENSE, AlphaId(i)).map(|it| it.scaled(100.0)),
+            top1: stats::ood_mean(run, variant, AlphaId(i)).map(|it| it.scaled(100.0)),
             top5: average(&|p| p.top5),
             loss: average(&|p| p.loss),
             near_ties: of().map(|p| p.near_ties).sum(),

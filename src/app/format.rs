@@ -24,8 +24,55 @@ pub fn signed(value: f64) -> String {
 #[must_use]
 pub fn alpha(value: f64) -> String {
     let text = format!("{value:.3}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
+    minus(text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// Three digits that mean something: `0.0321`, `1.23`, `412`, `4.5e-5`.
+#[must_use]
+pub fn significant(value: f64) -> String {
+    let size = value.abs();
+    let digits = match size {
+        _ if !value.is_finite() => return "?".to_string(),
+        0.0 => return "0".to_string(),
+        v if v >= 99_999.5 || v < 0.001 => return minus(&format!("{value:.1e}")),
+        v if v >= 99.95 => 0,
+        v if v >= 9.995 => 1,
+        v if v >= 0.9995 => 2,
+        v if v >= 0.09995 => 3,
+        _ => 4,
+    };
+    let text = format!("{value:.digits$}");
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    minus(text)
+}
+
+/// A true minus in front.
+fn minus(text: &str) -> String {
     text.strip_prefix('-').map_or_else(|| text.to_string(), |rest| format!("−{rest}"))
+}
+
+/// A coefficient between −1 and 1: `+0.35`, `−1.00`, `0.00`.
+#[must_use]
+pub fn coefficient(value: f64) -> String {
+    match format!("{value:+.2}").as_str() {
+        "+0.00" | "-0.00" => "0.00".to_string(),
+        text => minus(text),
+    }
+}
+
+/// Parameters: `512`, `38.5k`, `7.1M`.
+#[must_use]
+pub fn amount(n: u64) -> String {
+    let short = |value: f64, unit: &str| {
+        if value < 99.95 { format!("{value:.1}{unit}") } else { format!("{value:.0}{unit}") }
+    };
+    match n {
+        0..1_000 => n.to_string(),
+        1_000..1_000_000 => short(n as f64 / 1e3, "k"),
+        1_000_000..1_000_000_000 => short(n as f64 / 1e6, "M"),
+        _ => short(n as f64 / 1e9, "G"),
+    }
 }
 
 /// Thousands apart: `12 345`.
@@ -126,6 +173,18 @@ mod tests {
         assert_eq!(alpha(0.30000000000000004), "0.3");
         assert_eq!(alpha(1.0), "1");
         assert_eq!(alpha(-0.25), "−0.25");
+        assert_eq!(significant(0.03214), "0.0321");
+        assert_eq!(significant(-1.239), "−1.24");
+        assert_eq!(significant(0.000_045), "4.5e-5");
+        assert_eq!(significant(0.2), "0.2");
+        assert_eq!(significant(1234.0), "1234");
+        assert_eq!(significant(f64::NAN), "?");
+        assert_eq!(coefficient(-0.001), "0.00");
+        assert_eq!(coefficient(-0.5), "−0.50");
+        assert_eq!(
+            (amount(7_077_888), amount(38_456), amount(3)),
+            ("7.1M".into(), "38.5k".into(), "3".into())
+        );
         assert_eq!(count(1_234_567), "1 234 567");
         assert_eq!(count(12), "12");
         assert_eq!(rate(8.34), "8.3");

@@ -1,8 +1,13 @@
 //! The keys, as one table: behaviour, footer hints, help screen and docs all
 //! come from it.
 
+mod run;
+
+pub use run::{AskAct, CompareAct, LayersAct};
+
 use super::key::Key;
 use super::setup::{self, Do};
+use super::tab::Tab;
 
 /// Where a binding holds. A narrower context is looked up before a wider one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,6 +16,18 @@ pub enum Context {
     Global,
     /// The live screen.
     Live,
+    /// The layers screen.
+    Layers,
+    /// The filter of the layers screen is being typed.
+    Filter,
+    /// The correlation screen.
+    Correlation,
+    /// The compare screen.
+    Compare,
+    /// Every screen of a run.
+    Run,
+    /// The form that asks for a measurement is open.
+    Ask,
     /// A question is open.
     Dialog,
     /// The help page is open.
@@ -27,8 +44,14 @@ pub enum Context {
 
 impl Context {
     /// In the docs' order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::Live,
+        Self::Layers,
+        Self::Filter,
+        Self::Correlation,
+        Self::Compare,
+        Self::Run,
+        Self::Ask,
         Self::Setup,
         Self::Browser,
         Self::Text,
@@ -44,6 +67,12 @@ impl Context {
         match self {
             Self::Global => "Everywhere",
             Self::Live => "Live sweep",
+            Self::Layers => "Layers",
+            Self::Filter => "Filter of the layers",
+            Self::Correlation => "Correlation",
+            Self::Compare => "Compare",
+            Self::Run => "Every screen of a run",
+            Self::Ask => "Asking for a measurement",
             Self::Dialog => "Questions",
             Self::Help => "Help page",
             Self::Setup => "Set-up",
@@ -91,7 +120,20 @@ pub enum Action {
     Close,
     ScrollUp,
     ScrollDown,
+    Variant,
+    Tab(Tab),
+    Layers(LayersAct),
+    Ask(AskAct),
+    Compare(CompareAct),
     Setup(Do),
+}
+
+impl Context {
+    /// One of a run's screens: [`Context::Run`] holds there too.
+    #[must_use]
+    pub fn in_run(self) -> bool {
+        matches!(self, Self::Live | Self::Layers | Self::Correlation | Self::Compare)
+    }
 }
 
 /// One row of the table.
@@ -124,18 +166,18 @@ pub(super) const fn row(
 
 /// Every binding there is.
 pub fn bindings() -> impl Iterator<Item = &'static Binding> {
-    BINDINGS.iter().chain(setup::BINDINGS)
+    BINDINGS.iter().chain(run::BINDINGS).chain(setup::BINDINGS)
 }
 
-/// All but the set-up screen's.
+/// Of the live screen, everywhere, questions and help.
 const BINDINGS: &[Binding] = &[
     row(
         Context::Live,
         Action::Pause,
-        &[Key::Char('p'), Key::Char(' ')],
-        2,
-        "pause",
-        "Pause after the batch in hand, or go on",
+        &[Key::Char(' ')],
+        20,
+        "",
+        "Pause after the batch in hand, or go on, as p",
     ),
     row(
         Context::Live,
@@ -187,46 +229,6 @@ const BINDINGS: &[Binding] = &[
     ),
     row(
         Context::Live,
-        Action::CursorLeft,
-        &[Key::Left],
-        3,
-        "alpha",
-        "Move the cursor to the next smaller alpha; every exact number follows it",
-    ),
-    row(
-        Context::Live,
-        Action::CursorRight,
-        &[Key::Right],
-        20,
-        "",
-        "Move the cursor to the next larger alpha",
-    ),
-    row(
-        Context::Live,
-        Action::CursorStart,
-        &[Key::Home, Key::Char('0')],
-        20,
-        "",
-        "Cursor to the smallest alpha",
-    ),
-    row(
-        Context::Live,
-        Action::CursorEnd,
-        &[Key::End, Key::Char('$')],
-        20,
-        "",
-        "Cursor to the largest alpha",
-    ),
-    row(
-        Context::Live,
-        Action::CursorBest,
-        &[Key::Char('b')],
-        11,
-        "best",
-        "Cursor to the best alpha of what is focused (else of the OOD mean)",
-    ),
-    row(
-        Context::Live,
         Action::Zoom,
         &[Key::Char('z')],
         8,
@@ -274,6 +276,14 @@ const BINDINGS: &[Binding] = &[
         "log",
         "Show or hide the notices and the log",
     ),
+    row(
+        Context::Live,
+        Action::Variant,
+        &[Key::Char('w')],
+        20,
+        "variant",
+        "Curves of the next variant; the dense ones stay behind them, dimmed",
+    ),
     row(Context::Live, Action::PageUp, &[Key::PageUp], 20, "", "Scroll the table or the log up"),
     row(
         Context::Live,
@@ -282,14 +292,6 @@ const BINDINGS: &[Binding] = &[
         20,
         "",
         "Scroll the table or the log down",
-    ),
-    row(
-        Context::Live,
-        Action::Quit,
-        &[Key::Char('q')],
-        1,
-        "stop",
-        "Stop (asks first; what is measured is kept), or leave when the sweep has ended",
     ),
     row(Context::Global, Action::Help, &[Key::Char('?'), Key::F(1)], 0, "help", "This page"),
     row(Context::Global, Action::Theme, &[Key::Char('t')], 13, "theme", "Dark or light theme"),
@@ -354,16 +356,17 @@ const BINDINGS: &[Binding] = &[
     ),
 ];
 
-/// What `key` does in `context`: its own table first, then
-/// [`Context::Global`]. Questions, the help page and wherever letters are typed
+/// What `key` does in `context`: its own table first, on a run's screens then
+/// [`Context::Run`], then [`Context::Global`]. Questions, the help page and wherever letters are typed
 /// shadow everything but the keys that redraw, suspend or leave.
 #[must_use]
 pub fn action(context: Context, key: Key) -> Option<Action> {
     let find =
         |wanted: Context| bindings().find(|row| row.context == wanted && row.keys.contains(&key));
     let own = find(context).map(|row| row.action);
-    let shadowed = !matches!(context, Context::Global | Context::Live | Context::Setup);
-    own.or_else(|| {
+    let shadowed = !(context.in_run() || matches!(context, Context::Global | Context::Setup));
+    let shared = || find(Context::Run).map(|row| row.action).filter(|_| context.in_run());
+    own.or_else(shared).or_else(|| {
         find(Context::Global).map(|row| row.action).filter(|action| {
             !shadowed || matches!(action, Action::Redraw | Action::Suspend | Action::Quit)
         })
@@ -409,10 +412,13 @@ mod tests {
 
     #[test]
     fn live_keys_do_not_hide_global_ones() {
-        for row in rows(Context::Live).chain(rows(Context::Setup)) {
+        use Context::{Compare, Correlation, Layers, Live, Run, Setup};
+        for row in [Live, Layers, Correlation, Compare, Run, Setup].into_iter().flat_map(rows) {
             for key in row.keys {
                 let global = rows(Context::Global).find(|other| other.keys.contains(key));
                 assert!(global.is_none(), "{key} is both a screen's and global");
+                let shared = rows(Run).any(|other| other.keys.contains(key));
+                assert!(!shared || matches!(row.context, Run | Setup), "{key} hides a run's key");
             }
         }
     }

@@ -1,7 +1,9 @@
 //! State of the live screen that is not the run: cursor, focus, zoom, panes,
 //! questions, and what was asked of the worker but is not in force yet.
 
-use crate::sweep::ids::DatasetId;
+use crate::sweep::ids::{DatasetId, ProbeId, VariantId};
+use crate::sweep::probe::Probe;
+use crate::sweep::spec::Edit;
 
 /// A curve one can focus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +68,14 @@ pub struct Requested {
     pub skip: Vec<(DatasetId, bool)>,
     /// Dataset to come first (`Some(None)`: the spec's order).
     pub first: Option<Option<DatasetId>>,
+    /// To be measured beside accuracy.
+    pub probes: Vec<Probe>,
+    /// To be measured no more.
+    pub cancels: Vec<ProbeId>,
+    /// Edits of variants to be measured.
+    pub variants: Vec<Vec<Edit>>,
+    /// Variants to be dropped (true) or taken back (false).
+    pub drops: Vec<(VariantId, bool)>,
     /// The sweep is to stop.
     pub stop: bool,
 }
@@ -76,11 +86,19 @@ impl Requested {
     pub fn skip_of(&self, dataset: DatasetId) -> Option<bool> {
         self.skip.iter().find(|(it, _)| *it == dataset).map(|(_, skip)| *skip)
     }
+
+    /// What is asked for this variant, if anything: drop or take back.
+    #[must_use]
+    pub fn drop_of(&self, variant: VariantId) -> Option<bool> {
+        self.drops.iter().find(|(it, _)| *it == variant).map(|(_, drop)| *drop)
+    }
 }
 
 /// The live screen's own state.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Live {
+    /// Whose curves: the dense sweep's, or a variant's over it.
+    pub variant: VariantId,
     /// Index into the α grid; `None` until a person moves it (then numbers are
     /// shown at the best α).
     pub cursor: Option<usize>,
@@ -108,6 +126,27 @@ pub struct Live {
     pub requested: Requested,
     /// A passing word on the footer, until the next key.
     pub word: Option<String>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            variant: VariantId::DENSE,
+            cursor: None,
+            focus: None,
+            alone: false,
+            zoom: Zoom::default(),
+            steps: 0,
+            metric: Metric::default(),
+            shown: Shown::default(),
+            table: false,
+            log: false,
+            scroll: 0,
+            question: None,
+            requested: Requested::default(),
+            word: None,
+        }
+    }
 }
 
 /// The most zoom steps either way.

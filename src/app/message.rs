@@ -2,10 +2,12 @@
 
 use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Level, Outcome, Progress};
+use crate::sweep::ids::{LayerId, VariantId};
 
 use super::key::Key;
 use super::live::Target;
 use super::setup;
+use super::tab::Tab;
 
 /// Everything that can happen to the [`super::Model`].
 #[derive(Clone, Debug)]
@@ -41,6 +43,12 @@ pub enum Pick {
     Alpha(usize),
     /// This curve.
     Curve(Target),
+    /// This layer; `None`: all of them at once.
+    Layer(Option<LayerId>),
+    /// This variant.
+    Variant(VariantId),
+    /// This screen of the run.
+    Tab(Tab),
 }
 
 /// What the runtime has to do for the screen.

@@ -10,17 +10,22 @@
 //!                            ui::view(&Model, …)
 //! ```
 
+pub mod ask;
 pub mod axis;
 pub mod board;
+pub mod contest;
 pub mod format;
 pub mod key;
 pub mod keymap;
+pub mod layers;
 pub mod live;
 pub mod look;
 pub mod message;
 pub mod model;
 pub mod setup;
+pub mod sheet;
 pub mod summary;
+pub mod tab;
 pub mod update;
 
 pub use key::Key;
@@ -28,4 +33,5 @@ pub use look::{Charset, Depth, Look, Palette};
 pub use message::{Effect, Message, Pick};
 pub use model::{Mode, Model, Screen};
 pub use summary::summary;
+pub use tab::Tab;
 pub use update::update;

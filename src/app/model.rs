@@ -4,11 +4,17 @@ use std::collections::VecDeque;
 
 use crate::sweep::event::{Level, Outcome, Progress};
 
+use super::ask::Ask;
 use super::axis::Axis;
 use super::board::Board;
+use super::contest::Contest;
+use super::layers::Layers;
 use super::live::Live;
 use super::look::Look;
 use super::setup;
+use super::sheet::Sheet;
+use super::tab::Tab;
+use crate::sweep::ids::VariantId;
 use crate::sweep::state::SweepState;
 
 /// Lines the log pane keeps.
@@ -58,6 +64,18 @@ pub struct Model {
     pub axis: Axis,
     /// Cursor, focus, zoom, panes, questions of the live screen.
     pub live: Live,
+    /// Which of the run's screens is up.
+    pub tab: Tab,
+    /// Rows, filter, selection and the edit in hand of the layers screen.
+    pub layers: Layers,
+    /// What the layers and correlation screens show of [`Model::run`].
+    pub sheet: Sheet,
+    /// The variant highlighted on the compare screen.
+    pub rival: VariantId,
+    /// What the compare screen shows of [`Model::run`].
+    pub contest: Contest,
+    /// The form that asks for a measurement is open.
+    pub ask: Option<Ask>,
     /// The latest from a worker, and of the run as a whole.
     pub progress: Option<Progress>,
     /// How the session ended, when it has.
@@ -88,6 +106,12 @@ impl Model {
             board: Board::default(),
             axis: Axis::default(),
             live: Live::default(),
+            tab: Tab::default(),
+            layers: Layers::default(),
+            sheet: Sheet::default(),
+            rival: VariantId::DENSE,
+            contest: Contest::default(),
+            ask: None,
             progress: None,
             ended: None,
             log: VecDeque::new(),
@@ -103,9 +127,26 @@ impl Model {
     /// has drained all that is ready and before it draws: intervals of the
     /// gain cost a bootstrap, so they are not computed for every event.
     pub fn settle(&mut self) {
-        if std::mem::take(&mut self.stale) {
-            self.board = Board::of(&self.run);
+        if !std::mem::take(&mut self.stale) {
+            return;
         }
+        self.board = Board::of(&self.run, self.live.variant);
+        self.sheet = Sheet::of(&self.run, self.probed_variant(), self.layers.probe);
+        match self.tab {
+            Tab::Correlation => self.sheet.relate(&self.run, self.sheet.variant),
+            Tab::Compare => self.contest = Contest::of(&self.run, self.cursor()),
+            Tab::Live | Tab::Layers => {}
+        }
+    }
+
+    /// The variant whose layers are shown: the live screen's, where something
+    /// of it was probed.
+    fn probed_variant(&self) -> VariantId {
+        let variant = self.live.variant;
+        let probed = |id: VariantId| {
+            self.run.probes().iter().flat_map(|it| it.results()).any(|it| it.cell.variant == id)
+        };
+        if variant != VariantId::DENSE && probed(variant) { variant } else { VariantId::DENSE }
     }
 
     /// True while a session measures or is paused.

@@ -19,8 +19,10 @@ pub use field::{Field, describe_alphas, parse_alphas, parse_whole};
 pub use keys::{Do, context, key};
 pub use probe::Probes;
 
+use crate::app::sheet::layers_name;
 use crate::config::{ChosenDataset, Memory};
-use crate::sweep::spec::{Alphas, Checkpoints, DatasetSpec, Precision, Role, Spec, SweepSpec};
+use crate::sweep::spec::{Alphas, Checkpoints, DatasetSpec, Layers, Precision, Role};
+use crate::sweep::spec::{SharpnessKind, SharpnessSpec, Spec, SweepSpec};
 
 /// A line of the form that can be highlighted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,6 +38,8 @@ pub enum Row {
     Device,
     Precision,
     Seed,
+    Sharpness,
+    Layers,
     Output,
     Start,
 }
@@ -86,6 +90,10 @@ pub struct State {
     pub devices: Vec<String>,
     /// Arithmetic.
     pub precision: Precision,
+    /// Sharpness is measured too, in this case; `None`: not.
+    pub sharpness: Option<SharpnessKind>,
+    /// Granularity of the layers.
+    pub layers: Layers,
     /// Highlighted row.
     pub row: Row,
     /// What lies over the form.
@@ -123,7 +131,17 @@ impl State {
             Some("bf16") => Precision::Bf16,
             _ => Precision::Auto,
         };
+        let sharpness = match memory.sharpness.as_deref() {
+            Some("average") => Some(SharpnessKind::Average),
+            Some("worst") => Some(SharpnessKind::Worst),
+            _ => None,
+        };
+        let known = [Layers::None, Layers::Block, Layers::Module, Layers::Tensor];
+        let layers =
+            known.into_iter().find(|it| memory.layers.as_deref() == Some(layers_name(*it)));
         Self {
+            layers: layers.unwrap_or_default(),
+            sharpness,
             zeroshot: memory.zeroshot,
             finetuned: memory.finetuned,
             datasets: memory.datasets,
@@ -165,6 +183,8 @@ impl State {
             device: Some(self.device.clone()),
             precision: Some(precision_name(self.precision).to_string()),
             seed: Some(self.seed.clone()),
+            sharpness: Some(sharpness_name(self.sharpness).to_string()),
+            layers: Some(layers_name(self.layers).to_string()),
             recent: self.recent.clone(),
             theme: None,
             charset: None,
@@ -189,9 +209,11 @@ impl State {
             Row::Device,
             Row::Precision,
             Row::Seed,
-            Row::Output,
-            Row::Start,
+            Row::Sharpness,
         ]);
+        // Of what is not measured there is nothing to choose.
+        rows.extend(self.sharpness.map(|_| Row::Layers));
+        rows.extend([Row::Output, Row::Start]);
         rows
     }
 
@@ -275,7 +297,11 @@ impl State {
                 batch: usize::try_from(parse_whole(&self.batch, 1).ok()?).ok()?,
                 precision: self.precision,
             },
-            sharpness: None,
+            sharpness: self.sharpness.map(|kind| SharpnessSpec {
+                kind,
+                layers: self.layers,
+                ..SharpnessSpec::default()
+            }),
             barriers: None,
             curvature: None,
             doctor: None,
@@ -387,6 +413,16 @@ pub fn precision_name(precision: Precision) -> &'static str {
         Precision::Auto => "auto",
         Precision::Fp32 => "fp32",
         Precision::Bf16 => "bf16",
+    }
+}
+
+/// As in the spec, or `off`.
+#[must_use]
+pub fn sharpness_name(kind: Option<SharpnessKind>) -> &'static str {
+    match kind {
+        None => "off",
+        Some(SharpnessKind::Average) => "average",
+        Some(SharpnessKind::Worst) => "worst",
     }
 }
 

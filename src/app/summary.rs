@@ -4,6 +4,7 @@ use super::board::{Board, Curve, Interval, State};
 use super::format;
 use super::model::Model;
 use crate::sweep::event::{Level, Outcome};
+use crate::sweep::ids::VariantId;
 use crate::sweep::spec::Role;
 
 /// Columns a summary keeps to.
@@ -14,7 +15,7 @@ pub const WIDTH: usize = 80;
 /// a run began.
 #[must_use]
 pub fn summary(model: &Model) -> String {
-    let board = Board::of(&model.run);
+    let board = Board::of(&model.run, VariantId::DENSE);
     if model.run.header().is_none() {
         return String::new();
     }

@@ -1,8 +1,10 @@
 //! One message in, effects out.
 
+mod layers;
+
 use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Header, Level};
-use crate::sweep::ids::{AlphaId, DatasetId};
+use crate::sweep::ids::{AlphaId, DatasetId, VariantId};
 use crate::sweep::state::SweepState;
 
 use super::axis::{self, Axis, NATS, PERCENT};
@@ -12,6 +14,7 @@ use super::live::{Live, Question, Target, ZOOM_STEPS};
 use super::message::{Effect, Message, Pick};
 use super::model::{Mode, Model, Screen};
 use super::setup;
+use super::tab::Tab;
 
 /// Folds a message into the model. Pure: no clock, no terminal, no waiting.
 pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
@@ -35,6 +38,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             model.ended = Some(result);
             model.live.requested = Default::default();
             model.live.question = None;
+            model.ask = None;
             if leave {
                 return vec![Effect::Quit];
             }
@@ -74,6 +78,12 @@ fn on_event(model: &mut Model, event: &Event) {
             model.say(Level::Info, format!("{name} is taken back"));
         }
         Event::Focused { dataset } if requested.first == Some(*dataset) => requested.first = None,
+        Event::Probing { .. }
+        | Event::ProbeCancelled { .. }
+        | Event::ProbeFailed { .. }
+        | Event::VariantAdded { .. }
+        | Event::VariantDropped { .. }
+        | Event::VariantTaken { .. } => layers::in_force(model, event),
         Event::Notice { level, text } => model.say(*level, text.as_str()),
         Event::Started { devices, program, .. } => {
             let text = format!("{program} measures on {}", devices.join(", "));
@@ -99,8 +109,12 @@ fn begin(model: &mut Model, header: &Header) {
         _ => {}
     }
     model.screen = Screen::Live;
+    model.tab = Tab::Live;
     model.run = SweepState::default();
     model.live = Live::default();
+    model.layers = Default::default();
+    model.rival = VariantId::DENSE;
+    model.ask = None;
     model.axis = Axis::default();
     model.ended = None;
     model.progress = None;
@@ -141,10 +155,18 @@ pub fn context(model: &Model) -> Context {
         Context::Dialog
     } else if model.help.is_some() {
         Context::Help
-    } else if model.screen == Screen::Live {
-        Context::Live
-    } else {
+    } else if model.screen == Screen::Setup {
         setup::context(&model.setup)
+    } else if model.ask.is_some() {
+        Context::Ask
+    } else {
+        match model.tab {
+            Tab::Live => Context::Live,
+            Tab::Layers if model.layers.typing.is_some() => Context::Filter,
+            Tab::Layers => Context::Layers,
+            Tab::Correlation => Context::Correlation,
+            Tab::Compare => Context::Compare,
+        }
     }
 }
 
@@ -157,7 +179,12 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
     {
         return effects.into_iter().map(Effect::Setup).collect();
     }
-    let Some(action) = keymap::action(context, key) else { return Vec::new() };
+    let Some(action) = keymap::action(context, key) else {
+        if let Some(field) = model.layers.typing.as_mut().filter(|_| context == Context::Filter) {
+            field.key(key);
+        }
+        return Vec::new();
+    };
     act(model, action)
 }
 
@@ -166,6 +193,15 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         // The set-up screen has done its own already.
         Action::Setup(_) => {}
+        Action::Tab(tab) => {
+            model.tab = tab;
+            // Each screen derives what it alone shows.
+            model.stale = true;
+        }
+        Action::Variant => layers::next_variant(model),
+        Action::Layers(act) => return layers::act(model, act),
+        Action::Ask(act) => return layers::on_ask(model, act),
+        Action::Compare(act) => return layers::on_compare(model, act),
         Action::Help => model.help = Some(0),
         Action::Close => model.help = None,
         Action::ScrollUp => model.help = model.help.map(|at| at.saturating_sub(1)),
@@ -188,7 +224,10 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::CursorRight => step_cursor(model, 1),
         Action::CursorStart => set_cursor(model, 0),
         Action::CursorEnd => set_cursor(model, usize::MAX),
-        Action::CursorBest => live.cursor = None,
+        Action::CursorBest => {
+            live.cursor = None;
+            model.stale |= model.tab == Tab::Compare;
+        }
         Action::FocusNext => step_focus(model, 1),
         Action::FocusPrevious => step_focus(model, -1),
         Action::Alone => alone(model),
@@ -238,7 +277,7 @@ fn wheel(model: &mut Model, lines: i16) {
 }
 
 fn picked(model: &mut Model, pick: Pick) {
-    if context(model) != Context::Live {
+    if !context(model).in_run() {
         return;
     }
     match pick {
@@ -248,12 +287,20 @@ fn picked(model: &mut Model, pick: Pick) {
                 model.live.focus = Some(target);
             }
         }
+        Pick::Layer(layer) => model.layers.at = Some(layer),
+        Pick::Variant(id) => model.rival = id,
+        Pick::Tab(tab) => {
+            model.tab = tab;
+            model.stale = true;
+        }
     }
 }
 
 fn set_cursor(model: &mut Model, at: usize) {
     let last = model.board.alphas.len().checked_sub(1);
     model.live.cursor = last.map(|last| at.min(last));
+    // Differences there are taken at the cursor.
+    model.stale |= model.tab == Tab::Compare;
 }
 
 fn step_cursor(model: &mut Model, by: isize) {

@@ -23,7 +23,8 @@ use crate::app::format;
 use super::paint;
 use super::raster::Raster;
 use super::theme::{Ink, Theme};
-use pieces::{ground, spread, stroke};
+pub(super) use pieces::stroke;
+use pieces::{ground, spread};
 
 /// One point of a curve.
 #[derive(Clone, Copy, Debug, PartialEq)]

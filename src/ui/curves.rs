@@ -8,9 +8,12 @@ use ratatui::text::{Line, Span};
 use crate::app::Model;
 use crate::app::board::{Curve, Point, State};
 use crate::app::format;
+use crate::app::layers::Measure;
 use crate::app::live::{Metric, Target};
+use crate::app::sheet::Row;
 use crate::sweep::spec::Role;
 
+use super::columns::{self, Column, row};
 use super::paint;
 use super::theme::{Ink, Theme};
 
@@ -134,20 +137,11 @@ fn progress(theme: &Theme, curve: &Curve) -> (String, Ink) {
 
 // ---------------------------------------------------------------- rows
 
-/// One column of the list.
-struct Column {
-    title: String,
-    width: usize,
-    /// Dropped from the highest number on when space is short.
-    rank: u8,
-    right: bool,
-}
-
 const NAME: usize = 1;
 
-fn columns(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<Option<Column>> {
+fn layout(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<Option<Column>> {
     let column = |title: &str, width: usize, rank: u8, right: bool| {
-        Some(Column { title: theme.spell(title).into_owned(), width, rank, right })
+        Column::new(theme, title, width, rank, right)
     };
     let longest = curves.iter().map(|curve| paint::width(&theme.spell(&curve.name))).max();
     let grid = model.board.alphas.len();
@@ -168,7 +162,7 @@ fn columns(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<
     let here = if theme.spell("±").len() > 2 { 12 } else { 10 };
     let alphas = model.board.alphas.iter().map(|alpha| format::alpha(*alpha).len());
     let wide = 8 + alphas.max().unwrap_or(1).min(5);
-    let mut all = vec![
+    let all = vec![
         column("", 3, 0, false),
         column(what, longest.unwrap_or(0).clamp(paint::width(what), 20), 0, false),
         column("", 3, 6, false),
@@ -183,26 +177,7 @@ fn columns(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<
         column("", 8, 5, true),
         column("", 14, 11, false),
     ];
-    loop {
-        let used: usize = all.iter().flatten().map(|it| it.width + 1).sum();
-        let last = all
-            .iter()
-            .enumerate()
-            .filter_map(|(i, it)| it.as_ref().map(|it| (it.rank, i)))
-            .max()
-            .filter(|(rank, _)| *rank > 0);
-        match last {
-            Some((_, i)) if used > room + 1 => all[i] = None,
-            _ => break,
-        }
-    }
-    let used: usize = all.iter().flatten().map(|it| it.width + 1).sum();
-    if used > room + 1
-        && let Some(name) = all[NAME].as_mut()
-    {
-        name.width = name.width.saturating_sub(used - room - 1);
-    }
-    all
+    columns::fit(all, NAME, room)
 }
 
 fn cells(model: &Model, theme: &Theme, curve: &Curve, remarked: bool) -> Vec<(String, Style)> {
@@ -265,26 +240,55 @@ fn cells(model: &Model, theme: &Theme, curve: &Curve, remarked: bool) -> Vec<(St
     ]
 }
 
-fn row(theme: &Theme, columns: &[Option<Column>], cells: Vec<(String, Style)>) -> Line<'static> {
-    let mut spans = Vec::new();
-    for (column, (text, style)) in columns.iter().zip(cells) {
-        let Some(column) = column else { continue };
-        let text = if column.right {
-            paint::right(theme, &text, column.width)
-        } else {
-            paint::left(theme, &text, column.width)
-        };
-        spans.push(Span::styled(text, style));
-        spans.push(Span::raw(" "));
-    }
-    spans.pop();
-    Line::from(spans)
-}
-
-/// Rows a list of all curves wants: a heading and one each.
+/// Rows a list of all curves wants: a heading and one each, and one for the
+/// overall sharpness where it is asked for.
 #[must_use]
 pub fn rows_wanted(model: &Model) -> u16 {
-    u16::try_from(listed(model).len() + 1).unwrap_or(u16::MAX)
+    let sharpness = usize::from(model.sheet.overall().is_some());
+    u16::try_from(listed(model).len() + 1 + sharpness).unwrap_or(u16::MAX)
+}
+
+/// Overall sharpness, to be seen beside accuracy.
+fn sharpness(model: &Model, theme: &Theme, row: &Row) -> Vec<(String, Style)> {
+    let at = model.cursor().and_then(|i| row.points.get(i));
+    let values = row.values(Measure::Rise);
+    let known = || values.iter().flatten().copied().filter(|v| v.is_finite());
+    let (lo, hi) = (known().fold(f64::MAX, f64::min), known().fold(f64::MIN, f64::max));
+    let spelled = |text: String| theme.spell(&text).into_owned();
+    let short = |value: f64| format!("{value:.2}").trim_start_matches('0').to_string();
+    let range = if lo <= hi { format!("{}–{}", short(lo), short(hi)) } else { String::new() };
+    let here = at.and_then(|it| it.known()).map(|it| match it.rise.stderr {
+        Some(se) => format!("{} ±{}", short(it.rise.value), short(se)),
+        None => short(it.rise.value),
+    });
+    let state = model.sheet.measured().map_or((String::new(), Ink::Dim), |it| {
+        if it.cancelled {
+            ("cancelled".to_string(), Ink::Warn)
+        } else if it.done >= it.owed {
+            (format!("{} all", theme.glyphs.ok), Ink::Dim)
+        } else {
+            let share = format::whole_percent(it.done as u64, it.owed as u64);
+            (format!("{share} %"), Ink::Text)
+        }
+    });
+    let loss =
+        at.and_then(|it| it.known()).map_or_else(String::new, |it| format!("{:.3}", it.loss));
+    let none = || (String::new(), theme.dim());
+    vec![
+        (format!("  {}", theme.glyphs.straggler), theme.ink(Ink::Accent)),
+        ("sharpness".to_string(), theme.text()),
+        none(),
+        (spark(theme, &values, 21), theme.ink(Ink::Accent)),
+        (spelled(range), theme.dim()),
+        (here.map_or_else(|| theme.glyphs.absent.to_string(), spelled), theme.text()),
+        none(),
+        none(),
+        (loss, theme.dim()),
+        none(),
+        none(),
+        (state.0, theme.ink(state.1)),
+        none(),
+    ]
 }
 
 /// Which slice of `n` items to show in `room` rows so that `at` is among them.
@@ -302,7 +306,8 @@ pub fn window(n: usize, room: usize, at: Option<usize>) -> std::ops::Range<usize
 pub fn target_at(model: &Model, area: Rect, y: u16) -> Option<Target> {
     let curves = listed(model);
     let focus = curves.iter().position(|curve| Some(curve.target) == model.live.focus);
-    let room = usize::from(area.height.saturating_sub(1));
+    let below = model.sheet.overall().is_some() && area.height >= 5;
+    let room = usize::from(area.height.saturating_sub(1 + u16::from(below)));
     let row = usize::from(y.checked_sub(area.y + 1)?);
     let shown = window(curves.len(), room, focus);
     (row < room).then(|| curves.get(shown)?.get(row).map(|curve| curve.target)).flatten()
@@ -311,13 +316,15 @@ pub fn target_at(model: &Model, area: Rect, y: u16) -> Option<Target> {
 /// Draws the list.
 pub fn rows(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let curves = listed(model);
-    let columns = columns(model, theme, &curves, usize::from(area.width));
-    let heading = columns
-        .iter()
-        .map(|column| (column.as_ref().map_or(String::new(), |it| it.title.clone()), theme.dim()))
-        .collect();
-    paint::line(buffer, area, 0, &row(theme, &columns, heading));
+    let columns = layout(model, theme, &curves, usize::from(area.width));
+    paint::line(buffer, area, 0, &columns::heading(theme, &columns));
     let focus = curves.iter().position(|curve| Some(curve.target) == model.live.focus);
+    let below = model.sheet.overall().filter(|_| area.height >= 5);
+    let (area, last) = paint::bottom(area, u16::from(below.is_some()));
+    if let Some(row) = below {
+        let cells = sharpness(model, theme, row);
+        paint::line(buffer, last, 0, &columns::row(theme, &columns, cells));
+    }
     let room = usize::from(area.height.saturating_sub(1));
     let shown = window(curves.len(), room, focus);
     for (i, curve) in curves.get(shown).into_iter().flatten().enumerate() {
@@ -337,6 +344,11 @@ pub fn rows(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
 /// Draws a card for each curve: as many lines each as fit, three at most.
 pub fn cards(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let curves = listed(model);
+    let below = model.sheet.overall().filter(|_| area.height >= 8);
+    let (area, last) = paint::bottom(area, 2 * u16::from(below.is_some()));
+    if let Some(row) = below {
+        sharpness_card(model, theme, row, last, buffer);
+    }
     let n = u16::try_from(curves.len()).unwrap_or(u16::MAX).max(1);
     let (lines, gap) = match area.height / n {
         4.. => (3, 1),
@@ -359,6 +371,24 @@ pub fn cards(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         }
         rest = below;
     }
+}
+
+/// Overall sharpness in one line, after the cards.
+fn sharpness_card(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buffer) {
+    let cells = sharpness(model, theme, row);
+    let pick = |i: usize| cells.get(i).cloned().unwrap_or_default();
+    let [(sign, ink), (name, text), (spark, _), (range, dim), (here, bold), (state, state_ink)] =
+        [0, 1, 3, 4, 5, 11].map(pick);
+    let head = vec![
+        Span::styled(format!("{sign} "), ink),
+        Span::styled(paint::left(theme, &name, 11), text),
+        Span::styled(format!("{spark} "), ink),
+        Span::styled(format!("{range}  "), dim),
+        Span::styled(here, bold.add_modifier(Modifier::BOLD)),
+        Span::styled("  nats  ", dim),
+        Span::styled(state, state_ink),
+    ];
+    paint::line(buffer, area, 0, &Line::from(head));
 }
 
 /// The lines of a card, the most telling first.

@@ -66,6 +66,22 @@ pub struct Glyphs {
     pub corners: [&'static str; 4],
     /// Upright side of a box.
     pub side: &'static str,
+    /// Cells of a heat map where there are no colours enough, low to high.
+    pub heat: [&'static str; 5],
+    /// A straggler.
+    pub straggler: &'static str,
+    /// Selected.
+    pub picked: &'static str,
+    /// In force.
+    pub active: &'static str,
+    /// Asked for, not in force yet.
+    pub asked: &'static str,
+    /// Sorted, largest first; smallest first.
+    pub sorted: [&'static str; 2],
+    /// Some weights are never perturbed.
+    pub frozen: &'static str,
+    /// An error bar's upright.
+    pub upright: &'static str,
 }
 
 const UNICODE: Glyphs = Glyphs {
@@ -98,6 +114,14 @@ const UNICODE: Glyphs = Glyphs {
     shade: "░",
     corners: ["╭", "╮", "╰", "╯"],
     side: "│",
+    heat: ["·", "░", "▒", "▓", "█"],
+    straggler: "▲",
+    picked: "✓",
+    active: "●",
+    asked: "◌",
+    sorted: ["▼", "▲"],
+    frozen: "*",
+    upright: "│",
 };
 
 const ASCII: Glyphs = Glyphs {
@@ -130,6 +154,14 @@ const ASCII: Glyphs = Glyphs {
     shade: ":",
     corners: ["+", "+", "+", "+"],
     side: "|",
+    heat: [".", ":", "+", "%", "#"],
+    straggler: "^",
+    picked: "x",
+    active: "o",
+    asked: "?",
+    sorted: ["v", "^"],
+    frozen: "*",
+    upright: "|",
 };
 
 /// The signs of that charset.
@@ -156,6 +188,15 @@ pub fn spell(charset: Charset, text: &str) -> Cow<'_, str> {
             '\t' => plain.push(' '),
             c if c.is_control() => plain.push('?'),
             'α' => plain.push_str("alpha"),
+            'ρ' => plain.push_str("rho"),
+            'τ' => plain.push_str("tau"),
+            'λ' => plain.push_str("lambda"),
+            'θ' => plain.push_str("theta"),
+            '₀' => plain.push('0'),
+            '₁' => plain.push('1'),
+            '‖' => plain.push_str("||"),
+            '²' => plain.push('2'),
+            '⌀' => plain.push_str("mean"),
             '±' => plain.push_str("+/-"),
             '×' => plain.push('x'),
             '−' | '–' | '·' | '—' => plain.push('-'),

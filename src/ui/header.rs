@@ -1,12 +1,16 @@
-//! The top lines: names and state, progress, gain and verdict.
+//! The top lines: the screens of the run and its state, progress, gain and
+//! verdict.
 
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::app::board::Verdict;
-use crate::app::format;
-use crate::app::{Mode, Model};
+use crate::app::{Mode, Model, Tab, format};
 use crate::sweep::event::{Outcome, Task};
+use crate::sweep::ids::VariantId;
+use crate::sweep::probe::Probe;
 
 use super::paint;
 use super::theme::{Ink, Theme};
@@ -81,17 +85,154 @@ pub fn ends(model: &Model, theme: &Theme, columns: usize) -> Vec<Span<'static>> 
     ]
 }
 
-/// First line: program, ends, architecture; the state follows on the right.
+/// The screens of the run: each as its key and its name, and where it begins.
+fn tabs(model: &Model, theme: &Theme, columns: usize) -> Vec<(Tab, usize, Vec<Span<'static>>)> {
+    let long: usize = Tab::ALL.iter().map(|tab| tab.name().len() + 4).sum();
+    let mut at = 0;
+    let tab = |(i, tab): (usize, &Tab)| {
+        let here = *tab == model.tab;
+        // On a narrow screen only the one that is up says its name.
+        let name = if here || long <= columns { tab.name() } else { "" };
+        let gap = if name.is_empty() { "" } else { " " };
+        let text = format!(" {}{gap}{name} ", i + 1);
+        let start = at;
+        at += text.len();
+        let spans = if here {
+            vec![Span::styled(text, theme.chip(Ink::Accent))]
+        } else {
+            vec![
+                Span::styled(format!(" {}", i + 1), theme.key()),
+                Span::styled(format!("{gap}{name} "), theme.dim()),
+            ]
+        };
+        (*tab, start, spans)
+    };
+    Tab::ALL.iter().enumerate().map(tab).collect()
+}
+
+/// The screen of the run that a click on the first line means.
+#[must_use]
+pub fn hit(model: &Model, theme: &Theme, area: Rect, x: u16, y: u16) -> Option<Tab> {
+    let at = usize::from(x.checked_sub(area.x)?);
+    let columns = usize::from(area.width);
+    let chip = Line::from(chip(model, theme)).width();
+    let all = tabs(model, theme, columns.saturating_sub(chip + 2));
+    let wide = |spans: &Vec<Span<'static>>| spans.iter().map(Span::width).sum::<usize>();
+    let under = all.iter().find(|(_, start, spans)| (*start..start + wide(spans)).contains(&at));
+    under.filter(|_| y == area.y).map(|it| it.0)
+}
+
+/// First line: the screens, then program, ends and architecture where they fit;
+/// the state follows on the right.
 #[must_use]
 pub fn title(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
-    let name = Span::styled("alphascope", theme.key());
-    let room = columns.saturating_sub(13);
+    let mut spans: Vec<Span<'static>> =
+        tabs(model, theme, columns).into_iter().flat_map(|it| it.2).collect();
+    let used: usize = spans.iter().map(Span::width).sum();
+    let room = columns.saturating_sub(used + 3);
+    let name = Span::styled("alphascope", theme.dim());
     let architecture = paint::cut(theme, &model.board.architecture, 40);
-    let mut parts = vec![vec![name], ends(model, theme, room.min(64))];
+    let mut parts = Vec::new();
+    if room >= 24 {
+        parts.push(ends(model, theme, room.min(64)));
+    }
     if !architecture.is_empty() {
         parts.push(vec![Span::styled(architecture, theme.dim())]);
     }
+    parts.push(vec![name]);
+    let rest = paint::parts(theme, parts, room);
+    if rest.width() > 0 {
+        spans.push(Span::raw("   "));
+        spans.extend(rest.spans);
+    }
+    Line::from(spans)
+}
+
+/// Rows of the head: screens, progress, a line that the screen fills, label.
+#[must_use]
+pub fn rows(model: &Model) -> u16 {
+    3 + u16::from(model.board.label.is_some())
+}
+
+/// Draws the head. Its third line is the verdict on the live screen; on the
+/// others both ends by name.
+pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    if area.height == 0 {
+        return;
+    }
+    let columns = usize::from(area.width);
+    let chip = Line::from(chip(model, theme));
+    let room = columns.saturating_sub(chip.width() + 2);
+    paint::line(buffer, area, 0, &title(model, theme, room));
+    paint::line_right(buffer, area, 0, &chip);
+    paint::line(buffer, area, 1, &progress(model, theme, columns));
+    let third = match model.tab {
+        Tab::Live => verdict(model, theme, columns),
+        _ => path(model, theme, columns),
+    };
+    paint::line(buffer, area, 2, &third);
+    if let Some(label) = label(model, theme, columns) {
+        paint::line(buffer, area, 3, &label);
+    }
+}
+
+/// Both ends by name and α, then the gain.
+fn path(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
+    let board = &model.board;
+    if board.alphas.is_empty() {
+        return Line::default();
+    }
+    let end = |alpha: &str, what: &str, name: &str| {
+        vec![
+            Span::styled(theme.spell(&format!("α {alpha} ")).into_owned(), theme.key()),
+            Span::styled(format!("{what} "), theme.dim()),
+            Span::styled(paint::cut(theme, name, 20), theme.text()),
+        ]
+    };
+    let mut parts =
+        vec![end("0", "zero-shot", &board.zeroshot), end("1", "fine-tuned", &board.finetuned)];
+    if let Some(name) = &board.variant {
+        parts.push(vec![
+            Span::styled("shown ", theme.dim()),
+            Span::styled(paint::cut(theme, name, 30), theme.key()),
+        ]);
+    }
+    parts.push(gain(model, theme));
     paint::parts(theme, parts, columns)
+}
+
+/// What is shown of the probes: the measurement in words and how far it is,
+/// asked, running, cancelled or done.
+#[must_use]
+pub fn measured(model: &Model, theme: &Theme) -> Vec<Span<'static>> {
+    let own = |text: &str, style| Span::styled(theme.spell(text).into_owned(), style);
+    let requested = &model.live.requested;
+    let asked = requested.probes.len();
+    let Some(it) = model.sheet.measured() else {
+        return if asked > 0 {
+            vec![own(&format!("{} sharpness asked for", theme.glyphs.asked), theme.ink(Ink::Warn))]
+        } else {
+            vec![own("sharpness is not measured: a asks for it", theme.dim())]
+        };
+    };
+    let mut spans = vec![own(&it.title, theme.strong())];
+    let state = if requested.cancels.contains(&it.id) {
+        (" cancel asked".to_string(), Ink::Warn)
+    } else if it.cancelled {
+        (format!(" cancelled at {} of {}", it.done, it.owed), Ink::Warn)
+    } else if it.failed > 0 && it.done >= it.owed {
+        (format!(" {} {} failed", theme.glyphs.fail, it.failed), Ink::Bad)
+    } else if it.done >= it.owed {
+        (format!(" {}", theme.glyphs.ok), Ink::Good)
+    } else {
+        (format!(" {} of {}", it.done, it.owed), Ink::Accent)
+    };
+    spans.push(own(&state.0, theme.ink(state.1)));
+    if asked > 0 {
+        let text = format!(" {} {asked} more asked", theme.glyphs.asked);
+        spans.push(own(&text, theme.ink(Ink::Warn)));
+    }
+    spans
 }
 
 fn share(model: &Model) -> (u64, u64) {
@@ -123,8 +264,10 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
     let latest = model.progress.as_ref().filter(|_| model.running());
     if let Some(rate) = latest.and_then(|it| it.rate).filter(|_| !model.run.paused) {
         parts.push(vec![number(format::rate(rate)), unit(" img/s")]);
-        if rate > 0.0 && total > done {
-            parts.push(vec![number(format::left((total - done) as f64 / rate)), unit(" left")]);
+        // What the worker owes: accuracy and probes.
+        let owed = latest.map_or(0, |it| it.images_total.saturating_sub(it.images_done));
+        if rate > 0.0 && owed > 0 {
+            parts.push(vec![number(format::left(owed as f64 / rate)), unit(" left")]);
         }
     }
     let warnings = model.warnings();
@@ -137,24 +280,35 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
         number(format!("{} / {}", format::count(done), format::count(total))),
         unit(" forward passes"),
     ]);
-    if let Some(task) = latest.filter(|_| !model.run.paused).map(|it| it.task) {
-        let name = match task {
-            Task::Accuracy { cell, .. } => {
-                model.board.curves.get(cell.dataset.index()).map(|curve| curve.name.as_str())
-            }
-            Task::Probe { cell, .. } => {
-                let layers = model.run.header().map_or(&[][..], |header| &header.layers);
-                let layer = cell.layer.and_then(|id| layers.get(id.index()));
-                Some(layer.map_or("all layers", |layer| layer.name.as_str()))
-            }
-        };
-        let alpha = model.board.alphas.get(task.alpha().index()).copied();
-        if let Some((name, alpha)) = name.zip(alpha) {
-            let text = format!("{name} at α {}", format::alpha(alpha));
-            parts.push(vec![unit("now "), number(paint::cut(theme, &text, 32))]);
-        }
+    if let Some(text) = latest.filter(|_| !model.run.paused).and_then(|it| now(model, it.task)) {
+        // A probe says more here than the counts, which are of accuracy alone.
+        let at = if matches!(latest.map(|it| it.task), Some(Task::Probe { .. })) { 1 } else { 9 };
+        let part = vec![unit("now "), number(paint::cut(theme, &text, 44))];
+        parts.insert(at.min(parts.len()), part);
     }
     paint::parts(theme, parts, columns)
+}
+
+/// What a worker has in hand, in words.
+fn now(model: &Model, task: Task) -> Option<String> {
+    let alpha = model.board.alphas.get(task.alpha().index()).copied()?;
+    let what = match task {
+        Task::Accuracy { cell, .. } => model.board.curves.get(cell.dataset.index())?.name.clone(),
+        Task::Probe { cell, .. } => {
+            let layer = cell.layer.and_then(|id| model.run.layer(id));
+            let layer = layer.map_or("all layers", |it| it.name.as_str());
+            let kind = match model.run.probe(cell.probe).map(|it| &it.probe) {
+                Some(Probe::Sharpness { .. }) | None => "sharpness of",
+                Some(Probe::Path { .. }) => "path of",
+                Some(Probe::Curvature { .. }) => "curvature of",
+            };
+            format!("{kind} {layer}")
+        }
+    };
+    let variant = model.run.variants().get(task.variant().index());
+    let variant = variant.filter(|_| task.variant() != VariantId::DENSE);
+    let of = variant.map_or_else(String::new, |it| format!(", {}", it.name));
+    Some(format!("{what} at α {}{of}", format::alpha(alpha)))
 }
 
 /// The label that goes with every result, if the run has one.
@@ -204,6 +358,11 @@ pub fn verdict(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
     };
     let mut parts =
         vec![vec![Span::styled(format!("{pad}{sign} {word}{pad}"), style)], gain(model, theme)];
+    // Never are a variant's numbers taken for the dense model's.
+    if let Some(name) = &model.board.variant {
+        let name = paint::cut(theme, name, 28);
+        parts.insert(0, vec![Span::styled(format!("{} {name}", theme.glyphs.active), theme.key())]);
+    }
     // With a gain its number says why; without one only words can.
     if model.board.gain().is_none() {
         parts.push(vec![Span::styled(theme.spell(why).into_owned(), theme.dim())]);

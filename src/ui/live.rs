@@ -23,7 +23,7 @@ use crate::app::message::Pick;
 use crate::app::update::context;
 
 use super::chart::{Chart, Dot, Series};
-use super::theme::Theme;
+use super::theme::{Ink, Theme};
 use super::{curves, header, log, numbers, paint, popup, table};
 
 /// Where the parts stand. A part with no rows is not drawn.
@@ -61,7 +61,7 @@ pub fn layout(model: &Model, area: Rect) -> Layout {
         return it;
     }
     let big = area.width >= 138 && area.height >= 40;
-    let head = 3 + u16::from(model.board.label.is_some());
+    let head = header::rows(model);
     let (head, rest) = paint::top(rest, head);
     it.head = head;
     // Air above the chart where there is room for it.
@@ -138,7 +138,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     if place.numbers.height > 0 {
         numbers::draw(model, theme, place.numbers, buffer);
     }
-    head(model, theme, place.head, buffer);
+    header::draw(model, theme, place.head, buffer);
     if place.main.height > 0 {
         reading(model, theme, place.reading, buffer);
         if model.board.alphas.is_empty() {
@@ -169,22 +169,6 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     }
     let hints = popup::footer(model, theme, context(model), usize::from(place.foot.width));
     paint::line(buffer, place.foot, 0, &hints);
-}
-
-fn head(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
-    if area.height == 0 {
-        return;
-    }
-    let columns = usize::from(area.width);
-    let chip = Line::from(header::chip(model, theme));
-    let room = columns.saturating_sub(chip.width() + 2);
-    paint::line(buffer, area, 0, &header::title(model, theme, room));
-    paint::line_right(buffer, area, 0, &chip);
-    paint::line(buffer, area, 1, &header::progress(model, theme, columns));
-    paint::line(buffer, area, 2, &header::verdict(model, theme, columns));
-    if let Some(label) = header::label(model, theme, columns) {
-        paint::line(buffer, area, 3, &label);
-    }
 }
 
 /// Heading of the chart: what is drawn, and the focused curve's numbers.
@@ -299,9 +283,33 @@ pub fn chart<'a>(model: &'a Model, theme: &'a Theme) -> Chart<'a> {
     let live = &model.live;
     let curves = visible(model);
     let y = range(model, &curves);
-    let series = curves
-        .iter()
-        .map(|curve| {
+    let dots = |curve: &Curve| -> Vec<Dot> {
+        let points = curve.points.iter().zip(&model.board.alphas);
+        points
+            .map(|(point, alpha)| Dot {
+                alpha: *alpha,
+                value: point.value(live.metric),
+                band: point.band(live.metric),
+                failed: point.failed.is_some(),
+            })
+            .collect()
+    };
+    // Behind a variant's curves the dense ones stay, dimmed: those that stand
+    // for the rest, so that twice as many lines do not hide each other.
+    let stands = |curve: &&Curve| match live.focus {
+        Some(focus) => curve.target == focus,
+        None => curve.target == Target::Mean || model.board.mean.is_none(),
+    };
+    let dense = model.board.dense.iter().filter(stands).map(|curve| Series {
+        ink: Ink::Dim,
+        marker: curves::identity(theme, curve.target).1,
+        name: "dense".to_string(),
+        heavy: false,
+        muted: true,
+        dots: dots(curve),
+    });
+    let series = dense
+        .chain(curves.iter().map(|curve| {
             let (ink, marker) = curves::identity(theme, curve.target);
             let focused = live.focus == Some(curve.target);
             Series {
@@ -310,19 +318,9 @@ pub fn chart<'a>(model: &'a Model, theme: &'a Theme) -> Chart<'a> {
                 name: curve.name.clone(),
                 heavy: focused || (live.focus.is_none() && curve.target == Target::Mean),
                 muted: live.focus.is_some() && !focused,
-                dots: curve
-                    .points
-                    .iter()
-                    .zip(&model.board.alphas)
-                    .map(|(point, alpha)| Dot {
-                        alpha: *alpha,
-                        value: point.value(live.metric),
-                        band: point.band(live.metric),
-                        failed: point.failed.is_some(),
-                    })
-                    .collect(),
+                dots: dots(curve),
             }
-        })
+        }))
         .collect();
     Chart {
         theme,
@@ -344,6 +342,9 @@ fn draw_chart(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
 pub fn hit(model: &Model, theme: &Theme, area: Rect, x: u16, y: u16) -> Option<Pick> {
     let place = layout(model, area);
     let at = ratatui::layout::Position { x, y };
+    if place.head.contains(at) {
+        return header::hit(model, theme, place.head, x, y).map(Pick::Tab);
+    }
     if place.rows.contains(at) {
         return curves::target_at(model, place.rows, y).map(Pick::Curve);
     }

@@ -8,21 +8,32 @@
 //!      │       ├─ table    α × dataset, every exact number
 //!      │       ├─ numbers  the smallest screens
 //!      │       └─ log      notices and log lines
+//!      ├─ layers ─ table, heat, detail
+//!      ├─ correlation ─ scatter, coefficients, what they say
+//!      ├─ compare ── curves, scatter, paired differences
 //!      ├─ setup ── form, browser, demo menu
+//!      ├─ ask              the form that asks for a measurement
 //!      ├─ help             from the keymap
 //!      └─ question         over everything
 //! ```
 
+pub mod ask;
 pub mod chart;
+pub mod columns;
+pub mod compare;
+pub mod correlation;
 pub mod curves;
 pub mod glyphs;
 pub mod header;
+pub mod heat;
+pub mod layers;
 pub mod live;
 pub mod log;
 pub mod numbers;
 pub mod paint;
 pub mod popup;
 pub mod raster;
+pub mod scatter;
 pub mod setup;
 pub mod table;
 pub mod theme;
@@ -30,7 +41,7 @@ pub mod theme;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use crate::app::{Model, Pick, Screen};
+use crate::app::{Model, Pick, Screen, Tab};
 pub use theme::Theme;
 
 /// Draws the whole screen.
@@ -40,7 +51,13 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
     buffer.set_style(area, theme.ground());
     let cursor = match model.screen {
         Screen::Live => {
-            live::draw(model, theme, area, buffer);
+            match model.tab {
+                Tab::Live => live::draw(model, theme, area, buffer),
+                Tab::Layers => layers::draw(model, theme, area, buffer),
+                Tab::Correlation => correlation::draw(model, theme, area, buffer),
+                Tab::Compare => compare::draw(model, theme, area, buffer),
+            }
+            ask::draw(model, theme, area, buffer);
             None
         }
         Screen::Setup => setup::draw(model, theme, area, buffer),
@@ -57,7 +74,12 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
 pub fn hit(model: &Model, theme: &Theme, x: u16, y: u16) -> Option<Pick> {
     let area = Rect::new(0, 0, model.size.0, model.size.1);
     match model.screen {
-        Screen::Live => live::hit(model, theme, area, x, y),
+        Screen::Live => match model.tab {
+            Tab::Live => live::hit(model, theme, area, x, y),
+            Tab::Layers => layers::hit(model, theme, area, x, y),
+            Tab::Correlation => correlation::hit(model, theme, area, x, y),
+            Tab::Compare => compare::hit(model, theme, area, x, y),
+        },
         Screen::Setup => None,
     }
 }

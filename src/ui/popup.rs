@@ -8,7 +8,7 @@ use crate::app::Model;
 pub use crate::app::format::wrap;
 use crate::app::keymap::{self, Context};
 use crate::app::live::Question;
-use crate::app::{Key, Screen};
+use crate::app::{Key, Screen, Tab};
 
 use super::paint;
 use super::theme::{Ink, Theme};
@@ -93,7 +93,21 @@ pub fn help(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
 fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let contexts: &[Context] = match model.screen {
-        Screen::Live => &[Context::Live, Context::Global, Context::Dialog, Context::Help],
+        Screen::Live => match model.tab {
+            Tab::Live => &[Context::Live, Context::Run, Context::Global, Context::Dialog],
+            Tab::Layers => &[
+                Context::Layers,
+                Context::Run,
+                Context::Filter,
+                Context::Ask,
+                Context::Global,
+                Context::Dialog,
+            ],
+            Tab::Correlation => {
+                &[Context::Correlation, Context::Run, Context::Ask, Context::Global]
+            }
+            Tab::Compare => &[Context::Compare, Context::Run, Context::Global, Context::Dialog],
+        },
         Screen::Setup => &[
             Context::Setup,
             Context::Browser,
@@ -127,14 +141,34 @@ fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>
     }
     lines.push(Line::default());
     lines.push(Line::styled("Signs", theme.strong()));
-    let signs = [
+    let of_layers = [
+        (
+            "S, S/L",
+            "sharpness: rise of the loss, and over the loss itself; \u{b1} is its standard error",
+        ),
+        ("straggler", "S sharpness, B barrier, D distance, R rise: which criterion fired"),
+        ("*", "some weights are 0 and never perturbed: sharpness is low for no other reason"),
+        ("z", "robust deviations above the median layer of the same tower"),
+    ];
+    let of_compare = [
+        ("less dense", "paired on the same images: the interval holds 0 or it does not"),
+        ("dropped", "measured no more; what is measured stays, space takes it back"),
+    ];
+    let of_live = [
         ("bands", "95 % intervals: they shrink as images stream in"),
         ("dotted", "points between are not measured yet"),
         ("gain", "best point minus the better end, in percentage points"),
         ("barrier", "how far the path dips under the straight line between its ends"),
     ];
-    for (sign, text) in signs {
-        for (i, part) in wrap(text, columns.saturating_sub(17).max(8)).into_iter().enumerate() {
+    let signs: &[(&str, &str)] = match model.tab {
+        Tab::Live => &of_live,
+        Tab::Layers | Tab::Correlation => &of_layers,
+        Tab::Compare => &of_compare,
+    };
+    for &(sign, text) in signs {
+        for (i, part) in
+            wrap(&theme.spell(text), columns.saturating_sub(17).max(8)).into_iter().enumerate()
+        {
             let sign = if i == 0 { sign } else { "" };
             lines.push(Line::from(vec![
                 Span::styled(format!("{sign:<16} "), theme.key()),
@@ -189,8 +223,9 @@ pub fn footer(model: &Model, theme: &Theme, context: Context, columns: usize) ->
         return Line::styled(paint::cut(theme, &text, columns), theme.ink(Ink::Warn));
     }
     // Where letters are typed they mean nothing else.
-    let typing = matches!(context, Context::Browser | Context::Text | Context::Demos);
+    let typing = !(context.in_run() || matches!(context, Context::Setup | Context::Global));
     let mut rows: Vec<_> = keymap::rows(context)
+        .chain(keymap::rows(Context::Run).filter(|_| context.in_run()))
         .chain(keymap::rows(Context::Global).filter(|_| !typing))
         .filter(|row| !row.short.is_empty())
         .collect();
@@ -217,11 +252,31 @@ pub fn footer(model: &Model, theme: &Theme, context: Context, columns: usize) ->
 
 /// Key and word of a hint as the state has it; `None` where it does nothing.
 fn hint(model: &Model, theme: &Theme, row: &keymap::Binding) -> Option<(String, String)> {
-    use crate::app::keymap::Action;
+    use crate::app::keymap::{Action, CompareAct, LayersAct};
     let key = row.keys.first().map(|key| key_sign(theme, *key))?;
     let commands = model.mode == crate::app::Mode::Own && model.running();
     let word = match row.action {
         Action::Pause | Action::Skip | Action::First if !commands => return None,
+        Action::Layers(LayersAct::Ask | LayersAct::Cancel | LayersAct::Toggle) if !commands => {
+            return None;
+        }
+        Action::Layers(LayersAct::Cancel) if model.sheet.shown.is_none() => return None,
+        Action::Layers(LayersAct::Cancel)
+            if model.sheet.measured().is_some_and(|it| it.cancelled) =>
+        {
+            "go on"
+        }
+        Action::Layers(LayersAct::Cancel)
+            if model.sheet.measured().is_some_and(|it| !it.open()) =>
+        {
+            return None;
+        }
+        Action::Layers(LayersAct::Earlier) if model.sheet.sharpness().len() < 2 => return None,
+        Action::Layers(LayersAct::Map) if model.layers.map => "table",
+        Action::Layers(LayersAct::Open) if model.layers.detail => "all layers",
+        Action::Compare(CompareAct::Drop) if !commands => return None,
+        Action::Compare(CompareAct::Drop) if model.run.is_dropped(model.rival) => "go on",
+        Action::Variant if model.run.variants().len() < 2 => return None,
         Action::Pause if model.run.paused => "resume",
         Action::Quit if !commands => "leave",
         Action::Alone if model.live.alone => "all",

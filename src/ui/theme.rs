@@ -4,6 +4,8 @@
 //! vision tell apart; beyond it every series has its own marker and a label at
 //! its end, so that colour never carries a fact alone.
 
+mod heat;
+
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::app::{Charset, Depth, Look, Palette};
@@ -365,6 +367,19 @@ impl Theme {
             }
             _ => self.color(mixed, Color::Reset),
         }
+    }
+
+    /// The colour of a share (0 to 1) on a heat map: cividis, or the grey ramp at
+    /// 256 colours.
+    #[must_use]
+    pub fn heat(&self, share: f64) -> Color {
+        heat::color(self.look.depth, share)
+    }
+
+    /// Text on [`Self::heat`].
+    #[must_use]
+    pub fn over_heat(&self, share: f64) -> Color {
+        heat::ink(self.look.depth, share)
     }
 
     /// Text spelled in the charset.

@@ -9,7 +9,7 @@ use super::field::Field;
 use super::{Known, Overlay, Row, Starting, State};
 use crate::app::Key;
 use crate::app::keymap::{self, Action, Context};
-use crate::sweep::spec::{Precision, Role};
+use crate::sweep::spec::{Layers, Precision, Role, SharpnessKind};
 
 /// What a key of the set-up screen does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -180,7 +180,7 @@ fn choose(state: &mut State) -> Vec<Effect> {
         Row::ZeroShot => browse(state, Wanted::ZeroShot),
         Row::FineTuned => browse(state, Wanted::FineTuned),
         Row::AddDataset => browse(state, Wanted::Dataset),
-        Row::Device | Row::Precision => change(state, 1),
+        Row::Device | Row::Precision | Row::Sharpness | Row::Layers => change(state, 1),
         Row::Start => start(state),
         Row::Dataset(_) | Row::Alphas | Row::Batch | Row::Seed | Row::Output => {
             edit(state);
@@ -209,6 +209,16 @@ fn change(state: &mut State, by: isize) -> Vec<Effect> {
             let ring = [Precision::Auto, Precision::Fp32, Precision::Bf16];
             let at = ring.iter().position(|it| *it == state.precision).unwrap_or(0) as isize;
             state.precision = ring[(at + by).rem_euclid(3) as usize];
+        }
+        Row::Sharpness => {
+            let ring = [None, Some(SharpnessKind::Average), Some(SharpnessKind::Worst)];
+            let at = ring.iter().position(|it| *it == state.sharpness).unwrap_or(0) as isize;
+            state.sharpness = ring[(at + by).rem_euclid(3) as usize];
+        }
+        Row::Layers => {
+            let ring = [Layers::Block, Layers::Module, Layers::Tensor, Layers::None];
+            let at = ring.iter().position(|it| *it == state.layers).unwrap_or(0) as isize;
+            state.layers = ring[(at + by).rem_euclid(4) as usize];
         }
         _ => return vec![],
     }

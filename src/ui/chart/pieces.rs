@@ -46,7 +46,7 @@ pub(super) fn ground(
 }
 
 /// A straight line of dots; every dot column keeps its lowest and highest.
-pub(super) fn stroke(
+pub(in crate::ui) fn stroke(
     raster: &mut Raster,
     from: (f64, f64),
     to: (f64, f64),

@@ -9,7 +9,10 @@ use ratatui::text::{Line, Span};
 use crate::app::Model;
 use crate::app::setup::{
     Known, Overlay, Row, State, describe_alphas, parse_alphas, precision_name, role_name,
+    sharpness_name,
 };
+use crate::app::sheet::layers_name;
+use crate::sweep::spec::{Layers, SharpnessKind};
 use crate::ui::theme::{Ink, Theme};
 use crate::ui::{log, paint, popup};
 
@@ -220,6 +223,27 @@ fn texts(state: &State, row: Row, theme: &Theme) -> (String, Option<String>, (St
         }
         Row::Seed => {
             ("seed".into(), Some(state.seed.clone()), ("of the image order".into(), Ink::Dim))
+        }
+        Row::Sharpness => {
+            let what = match state.sharpness {
+                None => "or average, worst: how sharp the loss is, overall and by layer",
+                Some(SharpnessKind::Average) => "mean rise of the loss under random perturbations",
+                Some(SharpnessKind::Worst) => "largest rise that Auto-PGD finds; the slower one",
+            };
+            (
+                "sharpness".into(),
+                Some(sharpness_name(state.sharpness).into()),
+                (what.into(), Ink::Dim),
+            )
+        }
+        Row::Layers => {
+            let what = match state.layers {
+                Layers::None => "overall only",
+                Layers::Block => "stem, each block, head",
+                Layers::Module => "attention and MLP of each block apart",
+                Layers::Tensor => "every tensor alone: many, and slow",
+            };
+            ("  layers".into(), Some(layers_name(state.layers).into()), (what.into(), Ink::Dim))
         }
         Row::Output => {
             let runs = state.runs.as_deref().map(|runs| state.short(runs));

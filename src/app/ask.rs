@@ -1,0 +1,288 @@
+//! A small form: measure something layer by layer too, while the sweep runs.
+//! It opens with the defaults, so that asking for them is one more key.
+
+use crate::sweep::ids::DatasetId;
+use crate::sweep::probe::{Direction, Probe};
+use crate::sweep::spec::{BarrierSpec, Base, CurvatureSpec, Layers, Norm, Role};
+use crate::sweep::spec::{SharpnessKind, SharpnessSpec};
+use crate::sweep::state::SweepState;
+
+use super::format;
+use super::sheet::layers_name;
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum What {
+    /// Sharpness, overall and layer by layer.
+    #[default]
+    Sharpness,
+    /// Accuracy while one layer alone moves.
+    Barriers,
+    /// Trace and largest eigenvalue of each layer's Hessian block.
+    Curvature,
+}
+
+/// A line of the form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the names on the screen
+pub enum Line {
+    What,
+    Kind,
+    Norm,
+    Adaptive,
+    Rho,
+    Base,
+    Control,
+    Layers,
+}
+
+/// The form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// What is asked for.
+    pub what: What,
+    /// Of [`What::Sharpness`].
+    pub sharpness: SharpnessSpec,
+    /// Of [`What::Barriers`].
+    pub barriers: BarrierSpec,
+    /// Of [`What::Curvature`].
+    pub curvature: CurvatureSpec,
+    /// Highlighted line.
+    pub at: usize,
+}
+
+/// Radii to choose from.
+const RHOS: [f64; 8] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self {
+            what: What::default(),
+            sharpness: SharpnessSpec::default(),
+            barriers: BarrierSpec::default(),
+            curvature: CurvatureSpec::default(),
+            at: 0,
+        }
+    }
+}
+
+/// The value `by` places on in a ring; the first where it is not in it.
+fn turn<T: Copy + PartialEq>(ring: &[T], now: T, by: isize) -> T {
+    let n = isize::try_from(ring.len()).unwrap_or(1).max(1);
+    let at = ring.iter().position(|it| *it == now).map_or(0, |at| at as isize + by);
+    ring.get(at.rem_euclid(n) as usize).copied().unwrap_or(now)
+}
+
+impl Ask {
+    /// Its lines, from the top.
+    #[must_use]
+    pub fn lines(&self) -> &'static [Line] {
+        match self.what {
+            What::Sharpness => {
+                &[Line::What, Line::Kind, Line::Norm, Line::Adaptive, Line::Rho, Line::Layers]
+            }
+            What::Barriers => &[Line::What, Line::Base, Line::Control, Line::Layers],
+            What::Curvature => &[Line::What, Line::Layers],
+        }
+    }
+
+    /// The highlighted line.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        let lines = self.lines();
+        lines[self.at.min(lines.len() - 1)]
+    }
+
+    /// One line on (or back), around the ends.
+    pub fn step(&mut self, by: isize) {
+        let n = self.lines().len() as isize;
+        self.at = (self.at as isize + by).rem_euclid(n) as usize;
+    }
+
+    /// The defaults again, of what is asked for now.
+    pub fn reset(&mut self) {
+        *self = Self { what: self.what, at: self.at, ..Self::default() };
+    }
+
+    /// Another value on the highlighted line.
+    pub fn change(&mut self, by: isize) {
+        match self.line() {
+            Line::What => {
+                self.what =
+                    turn(&[What::Sharpness, What::Barriers, What::Curvature], self.what, by);
+            }
+            Line::Kind => {
+                let ring = [SharpnessKind::Average, SharpnessKind::Worst];
+                self.sharpness.kind = turn(&ring, self.sharpness.kind, by);
+            }
+            Line::Norm => {
+                self.sharpness.norm = turn(&[Norm::L2, Norm::Linf], self.sharpness.norm, by);
+            }
+            Line::Adaptive => self.sharpness.adaptive = !self.sharpness.adaptive,
+            Line::Rho => {
+                // Not a ring: the ends are ends.
+                let at = RHOS.iter().position(|it| *it == self.sharpness.rho).unwrap_or(4);
+                let to = at.saturating_add_signed(by.signum()).min(RHOS.len() - 1);
+                self.sharpness.rho = RHOS[to];
+            }
+            Line::Base => {
+                let ring = [Base::Finetuned, Base::Zeroshot, Base::Midpoint];
+                self.barriers.base = turn(&ring, self.barriers.base, by);
+            }
+            Line::Control => self.barriers.control = !self.barriers.control,
+            Line::Layers => {
+                let ring = [Layers::Block, Layers::Module, Layers::Tensor];
+                let with_none = [Layers::Block, Layers::Module, Layers::Tensor, Layers::None];
+                match self.what {
+                    What::Sharpness => {
+                        self.sharpness.layers = turn(&with_none, self.sharpness.layers, by);
+                    }
+                    What::Barriers => self.barriers.layers = turn(&ring, self.barriers.layers, by),
+                    What::Curvature => {
+                        self.curvature.layers = turn(&ring, self.curvature.layers, by);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Name and value of a line.
+    #[must_use]
+    pub fn text(&self, line: Line) -> (&'static str, String) {
+        let yes = |it: bool| if it { "yes" } else { "no" }.to_string();
+        match line {
+            Line::What => (
+                "measure",
+                match self.what {
+                    What::Sharpness => "sharpness",
+                    What::Barriers => "layer barriers",
+                    What::Curvature => "curvature",
+                }
+                .to_string(),
+            ),
+            Line::Kind => (
+                "kind",
+                match self.sharpness.kind {
+                    SharpnessKind::Average => {
+                        format!("average of {} draws", self.sharpness.draws)
+                    }
+                    SharpnessKind::Worst => format!("worst in {} steps", self.sharpness.steps),
+                },
+            ),
+            Line::Norm => (
+                "norm",
+                match self.sharpness.norm {
+                    Norm::L2 => "L2",
+                    Norm::Linf => "Linf",
+                }
+                .to_string(),
+            ),
+            Line::Adaptive => ("adaptive", yes(self.sharpness.adaptive)),
+            Line::Rho => ("radius ρ", format::significant(self.sharpness.rho)),
+            Line::Base => (
+                "others at",
+                match self.barriers.base {
+                    Base::Finetuned => "fine-tuned",
+                    Base::Zeroshot => "zero-shot",
+                    Base::Midpoint => "midpoint",
+                }
+                .to_string(),
+            ),
+            Line::Control => ("control", yes(self.barriers.control)),
+            Line::Layers => {
+                let units = match self.what {
+                    What::Sharpness => self.sharpness.layers,
+                    What::Barriers => self.barriers.layers,
+                    What::Curvature => self.curvature.layers,
+                };
+                let text = if units == Layers::None { "overall only" } else { layers_name(units) };
+                ("layers by", text.to_string())
+            }
+        }
+    }
+
+    /// One sentence on the highlighted line.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self.line() {
+            Line::What => "what is measured beside accuracy, layer by layer, at every α",
+            Line::Kind => "mean over random perturbations, or the worst found by Auto-PGD",
+            Line::Norm => "Gaussian draws in a ball, or uniform ones in a box",
+            Line::Adaptive => "perturb each weight in proportion to its size",
+            Line::Rho => "size of the perturbation; relative where adaptive",
+            Line::Base => "where the layers that do not move stand",
+            Line::Control => "also move each layer as far in a random direction",
+            Line::Layers => "blocks; attention and MLP apart; every tensor",
+        }
+    }
+
+    /// As the worker is asked; `None` where the run has no dataset. A control
+    /// is a second probe of its own.
+    #[must_use]
+    pub fn probes(&self, run: &SweepState) -> Vec<Probe> {
+        let kept = |id: &DatasetId| !run.is_skipped(*id);
+        let ids: Vec<DatasetId> = run.with_role(Role::Id).filter(kept).collect();
+        let all = || (0..run.datasets().len()).map(DatasetId);
+        let Some(first) = ids.first().copied().or_else(|| all().next()) else {
+            return Vec::new();
+        };
+        match self.what {
+            What::Sharpness => {
+                vec![Probe::Sharpness { spec: self.sharpness.clone(), on: first }]
+            }
+            What::Curvature => {
+                vec![Probe::Curvature { spec: self.curvature.clone(), on: first }]
+            }
+            What::Barriers => {
+                let on = if ids.is_empty() { vec![first] } else { ids };
+                let along = |direction| Probe::Path {
+                    spec: self.barriers.clone(),
+                    on: on.clone(),
+                    direction,
+                };
+                let control = self.barriers.control.then(|| along(Direction::Random));
+                std::iter::once(along(Direction::Path)).chain(control).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_turns_and_comes_back() {
+        let mut ask = Ask::default();
+        for _ in 0..3 {
+            for _ in 0..ask.lines().len() {
+                let before = ask.text(ask.line());
+                ask.change(1);
+                assert_ne!(ask.text(ask.line()), before, "{:?}", ask.line());
+                ask.change(-1);
+                assert_eq!(ask.text(ask.line()), before, "{:?}", ask.line());
+                ask.step(1);
+            }
+            ask.change(1);
+        }
+        ask.step(-1);
+        assert_eq!(ask.at, ask.lines().len() - 1);
+    }
+
+    #[test]
+    fn a_radius_stops_at_its_ends_and_defaults_come_back() {
+        let mut ask = Ask { at: 4, ..Ask::default() };
+        assert_eq!(ask.line(), Line::Rho);
+        for _ in 0..20 {
+            ask.change(1);
+        }
+        assert_eq!(ask.sharpness.rho, 2.0);
+        ask.reset();
+        assert_eq!(ask.sharpness, SharpnessSpec::default());
+    }
+
+    #[test]
+    fn without_a_dataset_there_is_nothing_to_ask() {
+        assert!(Ask::default().probes(&SweepState::default()).is_empty());
+    }
+}

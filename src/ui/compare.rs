@@ -1,0 +1,298 @@
+//! The compare screen: variants side by side.
+//!
+//! ```text
+//! tabs, progress, ends
+//! OOD mean of each over α │ WiSE-FT's plot: ID against OOD, α along the line
+//! variant   at α   best   difference from dense [lo, hi]   state
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use ratatui::text::Line;
+use ratatui::widgets::Widget;
+
+use crate::app::axis::{self, PERCENT};
+use crate::app::contest::{Rival, Standing};
+use crate::app::message::Pick;
+use crate::app::sheet::Interval;
+use crate::app::update::context;
+use crate::app::{Model, format};
+use crate::sweep::ids::VariantId;
+
+use super::chart::{Chart, Dot, Series};
+use super::columns::{self, Column};
+use super::curves::window;
+use super::scatter::{Cloud, Mark, Scatter};
+use super::theme::{Ink, Theme};
+use super::{header, log, paint, popup};
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Layout {
+    head: Rect,
+    chart: Rect,
+    plane: Rect,
+    table: Rect,
+    reading: Rect,
+    foot: Rect,
+}
+
+fn layout(model: &Model, area: Rect) -> Layout {
+    let small = area.width < 60 || area.height < 16;
+    let area = if small { area } else { paint::inset(area, 1) };
+    let (rest, foot) = paint::bottom(area, u16::from(area.height >= 6));
+    let head = if small { area.height.min(2) } else { header::rows(model) };
+    let (head, rest) = paint::top(rest, head);
+    let (_, rest) = paint::top(rest, u16::from(area.height >= 28));
+    let (rest, reading) = paint::bottom(rest, u16::from(rest.height >= 6));
+    let mut it = Layout { head, reading, foot, ..Layout::default() };
+    if small {
+        it.table = rest;
+        return it;
+    }
+    let rows = u16::try_from(model.contest.rivals.len() + 1).unwrap_or(u16::MAX);
+    let (charts, table) = paint::bottom(rest, rows.min(rest.height / 2).max(3));
+    let (charts, _) = paint::bottom(charts, u16::from(area.height >= 28));
+    it.table = table;
+    let (left, right) = paint::side(charts, charts.width / 2);
+    let (left, _) = paint::side(left, 2);
+    (it.chart, it.plane) = (left, right);
+    it
+}
+
+/// Colour and sign of a variant.
+fn identity(theme: &Theme, id: VariantId) -> (Ink, &'static str) {
+    if id == VariantId::DENSE {
+        return (Ink::Mean, theme.glyphs.mean);
+    }
+    let i = id.index() - 1;
+    (Ink::Series(i), theme.glyphs.markers[i % theme.glyphs.markers.len()])
+}
+
+/// Draws the compare screen.
+pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let place = layout(model, area);
+    header::draw(model, theme, place.head, buffer);
+    curves(model, theme, place.chart, buffer);
+    plane(model, theme, place.plane, buffer);
+    table(model, theme, place.table, buffer);
+    reading(model, theme, place.reading, buffer);
+    let hints = popup::footer(model, theme, context(model), usize::from(place.foot.width));
+    paint::line(buffer, place.foot, 0, &hints);
+}
+
+/// The rivals from the back to the front: the highlighted one last.
+fn layered(model: &Model) -> Vec<&Rival> {
+    let mut all: Vec<&Rival> = model.contest.rivals.iter().rev().collect();
+    all.sort_by_key(|it| it.id == model.rival);
+    all
+}
+
+fn curves(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    if area.height < 4 {
+        return;
+    }
+    let (head, body) = paint::top(area, 1);
+    log::heading(theme, head, "OOD mean over α, %", buffer);
+    let alone = model.contest.rivals.len() < 2;
+    let series: Vec<Series> = layered(model)
+        .into_iter()
+        .map(|it| {
+            let (ink, marker) = identity(theme, it.id);
+            let dots = it.spots.iter().zip(&model.board.alphas).map(|(spot, alpha)| Dot {
+                alpha: *alpha,
+                value: spot.ood.map(|it| it.value),
+                band: spot.ood.map(|it| (it.lo, it.hi)),
+                failed: false,
+            });
+            Series {
+                ink,
+                marker,
+                name: it.name.clone(),
+                heavy: it.id == model.rival,
+                muted: !alone && it.id == VariantId::DENSE && model.rival != VariantId::DENSE,
+                dots: dots.collect(),
+            }
+        })
+        .collect();
+    let values = series.iter().flat_map(|it| &it.dots).filter_map(|it| it.value);
+    let Some(y) = axis::fit(values, 5.0, PERCENT) else {
+        let text = paint::cut(theme, "no OOD mean yet", usize::from(body.width));
+        paint::line(buffer, body, 1, &Line::styled(text, theme.dim()));
+        return;
+    };
+    let chart = Chart {
+        theme,
+        series,
+        alphas: &model.board.alphas,
+        y,
+        cursor: model.cursor().and_then(|i| model.board.alphas.get(i)).copied(),
+        ends: (&model.board.zeroshot, &model.board.finetuned),
+        decimals: 1,
+    };
+    chart.render(body, buffer);
+}
+
+fn plane(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    if area.height < 4 {
+        return;
+    }
+    let (head, body) = paint::top(area, 1);
+    log::heading(theme, head, "ID against OOD accuracy, α along the line", buffer);
+    let clouds: Vec<Cloud> = layered(model)
+        .into_iter()
+        .map(|it| {
+            let (ink, marker) = identity(theme, it.id);
+            let front = it.id == model.rival;
+            let both = it.spots.iter().zip(&model.board.alphas).enumerate();
+            let marks = both.filter_map(|(i, (spot, alpha))| {
+                let here = front && model.cursor() == Some(i);
+                let label = format!("{}{}", if here { "α " } else { "" }, format::alpha(*alpha));
+                let label = if front { label } else { String::new() };
+                Some(Mark { x: spot.id?, y: spot.ood?.value, label, here })
+            });
+            let marks = marks.collect();
+            Cloud { ink, marker, joined: true, muted: !front && it.id == VariantId::DENSE, marks }
+        })
+        .collect();
+    let axes = ("ID mean, top-1 %", "OOD mean, top-1 %");
+    Scatter { theme, clouds, axes }.render(body, buffer);
+}
+
+fn interval(theme: &Theme, it: Option<Interval>) -> String {
+    let Some(it) = it else { return theme.glyphs.absent.to_string() };
+    let text = format!(
+        "{} [{}, {}]",
+        format::signed(it.value),
+        format::signed(it.lo),
+        format::signed(it.hi)
+    );
+    theme.spell(&text).into_owned()
+}
+
+fn standing(model: &Model, theme: &Theme, it: &Rival) -> (String, Ink) {
+    let g = theme.glyphs;
+    match model.live.requested.drop_of(it.id) {
+        Some(true) => return (format!("{} drop asked", g.asked), Ink::Warn),
+        Some(false) => return (format!("{} asked again", g.asked), Ink::Warn),
+        None => {}
+    }
+    match &it.standing {
+        Standing::Waiting => ("waiting".to_string(), Ink::Dim),
+        Standing::Measuring(share) => (format!("{share} %"), Ink::Text),
+        Standing::Complete => (format!("{} all", g.ok), Ink::Good),
+        Standing::Dropped => (format!("{} dropped", g.skipped), Ink::Dim),
+        Standing::Failed(n, _) => (format!("{} {n} failed", g.fail), Ink::Bad),
+    }
+}
+
+fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    if area.height == 0 {
+        return;
+    }
+    let all = &model.contest.rivals;
+    let longest = all.iter().map(|it| paint::width(&theme.spell(&it.name))).max().unwrap_or(0);
+    let alpha = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
+    let at = alpha.map_or_else(String::new, |it| format!("at α {}", format::alpha(it)));
+    let list = columns::fit(
+        vec![
+            Column::new(theme, "", 3, 0, false),
+            Column::new(theme, "variant", longest.clamp(8, 34), 0, false),
+            Column::new(theme, "OOD mean", 9, 2, true),
+            Column::new(theme, &format!("less dense {at}"), 19, 1, true),
+            Column::new(theme, "ID, less dense", 19, 5, true),
+            Column::new(theme, "best at α", 12, 4, true),
+            Column::new(theme, "best, less dense's", 19, 6, true),
+            Column::new(theme, "", 13, 3, true),
+        ],
+        1,
+        usize::from(area.width),
+    );
+    paint::line(buffer, area, 0, &columns::heading(theme, &list));
+    let here = all.iter().position(|it| it.id == model.rival);
+    let room = usize::from(area.height.saturating_sub(1));
+    for (y, it) in (1u16..).zip(all.get(window(all.len(), room, here)).into_iter().flatten()) {
+        let chosen = it.id == model.rival;
+        let (ink, marker) = identity(theme, it.id);
+        let spot = model.cursor().and_then(|i| it.spots.get(i));
+        let ood = spot.and_then(|it| it.ood).map(|it| format::percent(it.value));
+        let best = it.best.and_then(|i| it.spots.get(i).zip(model.board.alphas.get(i)));
+        let best = best.and_then(|(spot, alpha)| {
+            Some(format!("{:.1} at {}", spot.ood?.value, format::alpha(*alpha)))
+        });
+        let absent = || theme.glyphs.absent.to_string();
+        let dense = it.id == VariantId::DENSE;
+        let clear = |value: Option<Interval>| match value {
+            Some(it) if it.lo > 0.0 => theme.ink(Ink::Good),
+            Some(it) if it.hi < 0.0 => theme.ink(Ink::Bad),
+            _ => theme.dim(),
+        };
+        let less = |value: Option<Interval>| {
+            if dense {
+                ("0".to_string(), theme.dim())
+            } else {
+                (interval(theme, value), clear(value))
+            }
+        };
+        let shown = if it.id == model.live.variant { theme.glyphs.active } else { " " };
+        let (state, state_ink) = standing(model, theme, it);
+        let name = theme.text();
+        let cells = vec![
+            (
+                format!("{}{marker}", if chosen { theme.glyphs.focus } else { shown }),
+                theme.ink(ink),
+            ),
+            (it.name.clone(), if chosen { name.add_modifier(Modifier::BOLD) } else { name }),
+            (ood.unwrap_or_else(absent), theme.text()),
+            less(it.here),
+            less(it.id_here),
+            (best.map_or_else(absent, |it| theme.spell(&it).into_owned()), theme.text()),
+            less(it.peak),
+            (state, theme.ink(state_ink)),
+        ];
+        paint::line(buffer, area, y, &columns::row(theme, &list, cells));
+        if chosen && theme.tints() {
+            let line = Rect { y: area.y.saturating_add(y), height: 1, ..area };
+            buffer.set_style(line.intersection(area), theme.chosen());
+        }
+    }
+}
+
+/// What the highlighted variant does, or why it failed.
+fn reading(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let columns = usize::from(area.width);
+    let (text, ink) = match model.contest.rival(model.rival) {
+        Some(Rival { standing: Standing::Failed(_, why), .. }) => {
+            (format!("{} {why}", theme.glyphs.fail), Ink::Bad)
+        }
+        Some(it) if it.edits.is_empty() && model.contest.rivals.len() < 2 => (
+            "only the dense model: on the layers screen (2) space makes a layer sparse".to_string(),
+            Ink::Dim,
+        ),
+        Some(it) if it.edits.is_empty() => (
+            "the dense model: the others are compared with it, image by image".to_string(),
+            Ink::Dim,
+        ),
+        Some(it) => (it.edits.clone(), Ink::Text),
+        None => (String::new(), Ink::Dim),
+    };
+    let text = paint::cut(theme, &text, columns);
+    paint::line(buffer, area, 0, &Line::styled(text, theme.ink(ink)));
+}
+
+/// What stands at a place of the screen.
+#[must_use]
+pub fn hit(model: &Model, theme: &Theme, area: Rect, x: u16, y: u16) -> Option<Pick> {
+    let place = layout(model, area);
+    if place.head.contains((x, y).into()) {
+        return header::hit(model, theme, place.head, x, y).map(Pick::Tab);
+    }
+    if !place.table.contains((x, y).into()) {
+        return None;
+    }
+    let all = &model.contest.rivals;
+    let here = all.iter().position(|it| it.id == model.rival);
+    let room = usize::from(place.table.height.saturating_sub(1));
+    let row = usize::from(y.checked_sub(place.table.y + 1)?);
+    all.get(window(all.len(), room, here))?.get(row).map(|it| Pick::Variant(it.id))
+}

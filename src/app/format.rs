@@ -27,9 +27,38 @@ pub fn alpha(value: f64) -> String {
     minus(text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// Three digits that mean something: `0.0321`, `1.23`, `412`, `4.5e-5`.
+/// Three digits that mean something, as short as they are: `0.0321`, `1.23`,
+/// `0.2`, `412`, `4.5e-5`.
 #[must_use]
 pub fn significant(value: f64) -> String {
+    let text = aligned(value);
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    if text.contains('.') && !text.contains('e') { short.to_string() } else { text }
+}
+
+/// A value and its error with the same decimals: `0.0321 ±0.0010`.
+#[must_use]
+pub fn with_error(value: f64, error: Option<f64>) -> String {
+    let text = aligned(value);
+    let Some(error) = error.filter(|it| it.is_finite()) else { return text };
+    match text.split_once('.') {
+        Some((_, decimals)) if !text.contains('e') => {
+            let digits = decimals.len();
+            let least = 10f64.powi(-i32::try_from(digits).unwrap_or(0));
+            if error > 0.0 && error < least / 2.0 {
+                format!("{text} ±<{least:.digits$}")
+            } else {
+                format!("{text} ±{error:.digits$}")
+            }
+        }
+        _ => format!("{text} ±{}", aligned(error)),
+    }
+}
+
+/// Three digits that mean something, ending zeros kept, so that numbers under
+/// each other line up: `0.0320`, `1.20`, `412`, `4.5e-5`.
+#[must_use]
+pub fn aligned(value: f64) -> String {
     let size = value.abs();
     let digits = match size {
         _ if !value.is_finite() => return "?".to_string(),
@@ -41,10 +70,7 @@ pub fn significant(value: f64) -> String {
         v if v >= 0.09995 => 3,
         _ => 4,
     };
-    let text = format!("{value:.digits$}");
-    let text =
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    minus(text)
+    minus(&format!("{value:.digits$}"))
 }
 
 /// A true minus in front.
@@ -179,6 +205,11 @@ mod tests {
         assert_eq!(significant(0.2), "0.2");
         assert_eq!(significant(1234.0), "1234");
         assert_eq!(significant(f64::NAN), "?");
+        assert_eq!((aligned(0.0020), aligned(1.2)), ("0.0020".into(), "1.20".into()));
+        assert_eq!(with_error(0.018_4, Some(9.7e-4)), "0.0184 ±0.0010");
+        assert_eq!(with_error(0.4, Some(1e-9)), "0.400 ±<0.001");
+        assert_eq!(with_error(4.5e-5, Some(1e-6)), "4.5e-5 ±1.0e-6");
+        assert_eq!(with_error(0.4, None), "0.400");
         assert_eq!(coefficient(-0.001), "0.00");
         assert_eq!(coefficient(-0.5), "−0.50");
         assert_eq!(

@@ -20,10 +20,11 @@ pub struct Column {
 }
 
 impl Column {
-    /// A column; its title is spelled by the theme.
+    /// A column, at least as wide as its title, which is spelled by the theme.
     #[must_use]
     pub fn new(theme: &Theme, title: &str, width: usize, rank: u8, right: bool) -> Self {
-        Self { title: theme.spell(title).into_owned(), width, rank, right }
+        let title = theme.spell(title).into_owned();
+        Self { width: width.max(paint::width(&title)), title, rank, right }
     }
 }
 

@@ -138,7 +138,7 @@ fn plane(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let (head, body) = paint::top(area, 1);
-    log::heading(theme, head, "ID against OOD accuracy, α along the line", buffer);
+    log::heading(theme, head, "ID against OOD, α along the line", buffer);
     let clouds: Vec<Cloud> = layered(model)
         .into_iter()
         .map(|it| {
@@ -197,7 +197,13 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let list = columns::fit(
         vec![
             Column::new(theme, "", 3, 0, false),
-            Column::new(theme, "variant", longest.clamp(8, 34), 0, false),
+            Column::new(
+                theme,
+                "variant",
+                longest.clamp(8, usize::from(area.width / 3).max(8)).min(34),
+                0,
+                false,
+            ),
             Column::new(theme, "OOD mean", 9, 2, true),
             Column::new(theme, &format!("less dense {at}"), 19, 1, true),
             Column::new(theme, "ID, less dense", 19, 5, true),

@@ -134,7 +134,9 @@ fn scatter(model: &Model, theme: &Theme, row: &Row, ink: Ink, area: Rect, buffer
         return;
     }
     let marker = if ink == Ink::Mean { theme.glyphs.mean } else { theme.glyphs.markers[0] };
-    let path = Cloud { ink: Ink::Faint, marker, joined: true, muted: true, marks: marks.clone() };
+    let bare = |it: &Mark| Mark { label: String::new(), here: false, ..it.clone() };
+    let line = marks.iter().map(bare).collect();
+    let path = Cloud { ink: Ink::Faint, marker, joined: true, muted: true, marks: line };
     let points = Cloud { ink, marker, joined: false, muted: false, marks };
     let axes = ("sharpness S, nats", "OOD mean, top-1 %");
     Scatter { theme, clouds: vec![path, points], axes }.render(body, buffer);

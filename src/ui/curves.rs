@@ -275,7 +275,7 @@ fn sharpness(model: &Model, theme: &Theme, row: &Row) -> Vec<(String, Style)> {
         at.and_then(|it| it.known()).map_or_else(String::new, |it| format!("{:.3}", it.loss));
     let none = || (String::new(), theme.dim());
     vec![
-        (format!("  {}", theme.glyphs.straggler), theme.ink(Ink::Accent)),
+        ("  S".to_string(), theme.ink(Ink::Accent)),
         ("sharpness".to_string(), theme.text()),
         none(),
         (spark(theme, &values, 21), theme.ink(Ink::Accent)),

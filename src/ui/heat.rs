@@ -168,7 +168,7 @@ impl HeatMap<'_> {
             return;
         };
         let value = self.bands.get(row).and_then(|it| it.values.get(column)).copied().flatten();
-        let number = value.map(|it| theme.spell(&format::significant(it)).into_owned());
+        let number = value.map(|it| theme.spell(&format::aligned(it)).into_owned());
         let text = number.filter(|it| frame.wide >= 7 && paint::width(it) < wide);
         if theme.tints() {
             let ground = theme.heat(share);
@@ -378,7 +378,15 @@ mod tests {
         let alphas = [0.0, 0.5, 1.0];
         let look = Look { depth: Depth::None, ..Look::default() };
         let theme = Theme::of(look);
-        insta::assert_snapshot!(text(&map(&theme, &alphas, 4), 40, 7), @"");
+        insta::assert_snapshot!(text(&map(&theme, &alphas, 4), 40, 7), @r#"
+          block.0 ········░░░░░░░░▒▒▒▒▒▒▒▒
+        ▸ block.1 ░░░░░░░░▒▒▒▒▒▒▒▒   ·
+          block.2 ▒▒▒▒▒▒▒▒   ·    ▓▓▓▓▓▓▓▓
+          block.3    ·    ▓▓▓▓▓▓▓▓████████
+
+          α          0      0.5      1
+          S 0.001 ···░░░░░▒▒▒▒▓▓▓▓▓███ 0.243  lo
+        "#);
         let theme = Theme::of(Look { charset: Charset::Ascii, ..look });
         let plain = text(&map(&theme, &alphas, 4), 40, 7);
         assert!(plain.is_ascii(), "{plain}");

@@ -166,6 +166,9 @@ fn nothing(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
 /// The heat map of the listed rows.
 fn map<'a>(model: &'a Model, theme: &'a Theme, listed: &[&Row], at: usize) -> HeatMap<'a> {
     let measure = model.layers.measure;
+    // All layers at once are another size: on the scale they would hide the rest.
+    let layers: Vec<&&Row> = listed.iter().filter(|row| row.layer.is_some()).collect();
+    let above = listed.len() - layers.len();
     let band = |row: &&Row| Band {
         name: row.name.clone(),
         values: row.values(measure),
@@ -173,9 +176,9 @@ fn map<'a>(model: &'a Model, theme: &'a Theme, listed: &[&Row], at: usize) -> He
     };
     HeatMap {
         theme,
-        bands: listed.iter().map(band).collect(),
+        bands: layers.into_iter().map(band).collect(),
         alphas: &model.board.alphas,
-        cursor: model.cursor().map(|column| (at, column)),
+        cursor: at.checked_sub(above).zip(model.cursor()),
         what: measure.name(),
     }
 }
@@ -194,11 +197,8 @@ fn reading(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buf
     ]];
     match row.points.get(i) {
         Some(Cell::Known(it)) => {
-            let mut rise = vec![dim("S "), own(format::significant(it.rise.value), theme.strong())];
-            if let Some(se) = it.rise.stderr {
-                rise.push(plain(format!(" ± {}", format::significant(se))));
-            }
-            first.push(rise);
+            let rise = format::with_error(it.rise.value, it.rise.stderr);
+            first.push(vec![dim("S "), own(rise, theme.strong())]);
             first.push(vec![dim("loss "), plain(format!("{:.3}", it.loss))]);
             if let Some(relative) = it.relative() {
                 first.push(vec![dim("S/L "), plain(format::significant(relative))]);

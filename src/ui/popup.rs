@@ -285,12 +285,21 @@ fn hint(model: &Model, theme: &Theme, row: &keymap::Binding) -> Option<(String, 
         _ => row.short,
     };
     let key = match row.action {
-        Action::CursorLeft => format!("{key}{}", key_sign(theme, Key::Right)),
+        Action::CursorLeft => both(theme, Key::Left, Key::Right),
+        Action::Layers(LayersAct::Down) | Action::Compare(CompareAct::Down) => {
+            both(theme, Key::Up, Key::Down)
+        }
         _ => key,
     };
-    let key = if key == "leftright" { "left/right".to_string() } else { key };
     let word = if word == "alpha" { theme.spell("α").into_owned() } else { word.to_string() };
     Some((key, word))
+}
+
+/// Two keys that belong together.
+fn both(theme: &Theme, one: Key, other: Key) -> String {
+    let (one, other) = (key_sign(theme, one), key_sign(theme, other));
+    // Arrows stand side by side, words do not.
+    if one.is_ascii() { format!("{one}/{other}") } else { format!("{one}{other}") }
 }
 
 #[cfg(test)]

@@ -283,7 +283,20 @@ mod tests {
             Theme::of(Look { charset: Charset::Ascii, depth: Depth::None, ..Look::default() });
         let clouds = vec![cloud(&[(0.0, 10.0), (0.5, 30.0), (1.0, 20.0)], false)];
         let plot = Scatter { theme: &theme, clouds, axes: ("S, nats", "OOD mean, %") };
-        insta::assert_snapshot!(text(&plot, 40, 12), @"");
+        insta::assert_snapshot!(text(&plot, 40, 12), @r#"
+        OOD mean, %
+            30+                o 1
+              |
+              |
+              |
+            20+                             2 o
+              |
+              |
+            10+o 0
+              ++-----------+------------+------
+               0          0.4          0.8
+                                         S, nats
+        "#);
     }
 
     #[test]

@@ -3,6 +3,10 @@
 
 #![allow(dead_code)] // each test file uses its own part
 
+#[cfg(feature = "tui")]
+pub mod drawn;
+pub mod probes;
+
 use alphascope::app::{Look, Message, Mode, Model, Screen, update};
 use alphascope::sweep::event::{
     Bits, DatasetInfo, Event, Header, Level, Measured, Outcome, Progress, SCHEMA, Task,
@@ -150,7 +154,7 @@ impl Script {
             alphas: (0..=10).filter_map(|i| Alpha::new(f64::from(i) / 10.0)).collect(),
             datasets: datasets.collect(),
             variants: vec![Variant::dense()],
-            layers: vec![],
+            layers: alphascope::sim::layers(6),
             seed: 0,
             batch: 128,
         };

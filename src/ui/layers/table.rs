@@ -75,7 +75,7 @@ fn extent(theme: &Theme, row: &Row, measure: Measure) -> String {
     if lo > hi {
         return String::new();
     }
-    let text = format!("{}–{}", format::significant(lo), format::significant(hi));
+    let text = format!("{}–{}", format::aligned(lo), format::aligned(hi));
     theme.spell(&text).into_owned()
 }
 
@@ -128,10 +128,7 @@ fn value(theme: &Theme, cell: Option<&Cell>, measure: Measure) -> (String, Style
     }
     let Some(value) = cell.value(measure) else { return absent };
     let frozen = if cell.frozen() { theme.glyphs.frozen } else { "" };
-    let text = match cell.stderr(measure) {
-        Some(se) => format!("{} ±{}", format::significant(value), format::significant(se)),
-        None => format::significant(value),
-    };
+    let text = format::with_error(value, cell.stderr(measure));
     (theme.spell(&format!("{text}{frozen}")).into_owned(), theme.text())
 }
 
@@ -144,7 +141,7 @@ fn cells(model: &Model, theme: &Theme, row: &Row, here: bool) -> Vec<(String, St
     };
     let absent = || g.absent.to_string();
     let number = |it: Option<f64>| {
-        it.map_or_else(absent, |it| theme.spell(&format::significant(it)).into_owned())
+        it.map_or_else(absent, |it| theme.spell(&format::aligned(it)).into_owned())
     };
     let bold = |style: Style| {
         if here || row.layer.is_none() { style.add_modifier(Modifier::BOLD) } else { style }

@@ -44,7 +44,7 @@ pub(super) fn color(depth: Depth, share: f64) -> Color {
 
 /// Black or white, whichever is read better there.
 pub(super) fn ink(depth: Depth, share: f64) -> Color {
-    let light = share > 0.5;
+    let light = share > 0.45;
     match depth {
         Depth::True if light => Color::Rgb(16, 18, 24),
         Depth::True => Color::Rgb(240, 242, 246),

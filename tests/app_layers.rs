@@ -1,0 +1,314 @@
+//! The rules of the layers, correlation and compare screens without a screen:
+//! messages in, effects out.
+
+mod script;
+
+use alphascope::app::keymap::bindings;
+use alphascope::app::sheet::Sheet;
+use alphascope::app::{Effect, Key, Look, Message, Mode, Model, Screen, Tab, update};
+use alphascope::sweep::command::Command;
+use alphascope::sweep::event::Event;
+use alphascope::sweep::ids::{AlphaId, LayerId, ProbeCell, ProbeId, VariantId};
+use alphascope::sweep::probe::Probe;
+use alphascope::sweep::spec::{Layers, Method, SharpnessSpec};
+use proptest::prelude::*;
+use script::probes::{curvature, path, sharpness, trim};
+use script::{Script, fold};
+
+fn running() -> Model {
+    fold(&Script::good().until(40), Look::default(), (80, 24))
+}
+
+fn measured() -> Model {
+    let script = Script::good();
+    let mut events = script.until(40);
+    events.extend(script.probe(0, &sharpness(Layers::Block), 100));
+    events.extend(script.probe(1, &path(), 100));
+    fold(&events, Look::default(), (80, 24))
+}
+
+fn press(model: &mut Model, key: Key) -> Vec<Command> {
+    let effects = update(model, Message::Key(key));
+    model.settle();
+    let command = |effect| match effect {
+        Effect::Command(command) => Some(command),
+        _ => None,
+    };
+    effects.into_iter().filter_map(command).collect()
+}
+
+fn type_in(model: &mut Model, keys: &str) -> Vec<Command> {
+    keys.chars().flat_map(|key| press(model, Key::Char(key))).collect()
+}
+
+fn tell(model: &mut Model, event: Event) {
+    update(model, Message::Event(Box::new(event)));
+    model.settle();
+}
+
+fn names(model: &Model) -> Vec<&str> {
+    let listed = model.layers.listed(&model.sheet.rows, model.cursor());
+    listed.into_iter().map(|row| row.name.as_str()).collect()
+}
+
+#[test]
+fn digits_go_through_the_screens_and_layers_are_there_without_probes() {
+    let mut model = running();
+    for (key, tab) in ['2', '3', '4', '1'].into_iter().zip([
+        Tab::Layers,
+        Tab::Correlation,
+        Tab::Compare,
+        Tab::Live,
+    ]) {
+        press(&mut model, Key::Char(key));
+        assert_eq!(model.tab, tab);
+    }
+    press(&mut model, Key::Char('2'));
+    assert_eq!(names(&model)[..2], ["stem", "block.0"]);
+    assert_eq!(model.sheet.shown, None);
+}
+
+#[test]
+fn sharpness_is_asked_for_with_two_keys_and_in_force_by_its_event() {
+    let mut model = running();
+    type_in(&mut model, "2a");
+    assert!(model.ask.is_some());
+    let asked = press(&mut model, Key::Enter);
+    let [Command::Probe { probe }] = &asked[..] else { unreachable!("{asked:?}") };
+    let Probe::Sharpness { spec, .. } = &**probe else { unreachable!("{probe:?}") };
+    assert_eq!(*spec, SharpnessSpec::default());
+    assert_eq!(model.live.requested.probes, vec![(**probe).clone()]);
+    assert!(model.run.probes().is_empty() && model.ask.is_none());
+    // Not asked twice while it is not in force, nor once it is.
+    type_in(&mut model, "a");
+    assert!(press(&mut model, Key::Enter).is_empty());
+    tell(&mut model, Event::Probing { probe: (**probe).clone() });
+    assert!(model.live.requested.probes.is_empty());
+    assert_eq!(model.sheet.shown, Some(ProbeId(0)));
+    type_in(&mut model, "a");
+    assert!(press(&mut model, Key::Enter).is_empty());
+}
+
+#[test]
+fn a_measurement_is_cancelled_alone_and_asked_for_again() {
+    let script = Script::good();
+    let mut events = script.until(40);
+    events.extend(script.probe(0, &sharpness(Layers::Block), 30));
+    let mut model = fold(&events, Look::default(), (80, 24));
+    let asked = type_in(&mut model, "2x");
+    assert_eq!(asked, vec![Command::CancelProbe { probe: ProbeId(0) }]);
+    assert!(!model.run.probes()[0].cancelled);
+    assert_eq!(model.live.requested.cancels, vec![ProbeId(0)]);
+    assert!(type_in(&mut model, "x").is_empty(), "asked once is enough");
+    tell(&mut model, Event::ProbeCancelled { probe: ProbeId(0) });
+    assert!(model.live.requested.cancels.is_empty());
+    assert_eq!(model.sheet.shown, Some(ProbeId(0)), "what it gave stays in view");
+    let again = type_in(&mut model, "x");
+    assert_eq!(again, vec![Command::Probe { probe: Box::new(sharpness(Layers::Block)) }]);
+}
+
+#[test]
+fn rows_are_sorted_and_filtered() {
+    let mut model = measured();
+    type_in(&mut model, "2s");
+    let sorted = names(&model).into_iter().map(str::to_string).collect::<Vec<_>>();
+    assert_eq!(sorted[..2], ["overall", "block.3"], "overall first, then the sharpest");
+    type_in(&mut model, "S");
+    assert_eq!(names(&model)[0], "overall");
+    assert_eq!(names(&model)[8], "block.3");
+    type_in(&mut model, "/BLOCK");
+    assert_eq!(names(&model).len(), 6, "while it is typed");
+    press(&mut model, Key::Enter);
+    assert_eq!((model.layers.filter.as_str(), names(&model).len()), ("BLOCK", 6));
+    press(&mut model, Key::Esc);
+    assert_eq!(names(&model).len(), 9);
+    // Letters of other meanings are text while the filter is typed.
+    type_in(&mut model, "/q");
+    assert_eq!(model.live.question, None);
+    press(&mut model, Key::Esc);
+    assert_eq!(model.layers.typing, None);
+}
+
+#[test]
+fn a_toggle_is_requested_then_in_force_and_shows_its_variant() {
+    let mut model = measured();
+    type_in(&mut model, "2jj");
+    let asked = type_in(&mut model, "+ ");
+    let [Command::AddVariant { variant }] = &asked[..] else { unreachable!("{asked:?}") };
+    let [edit] = &variant.sparsify[..] else { unreachable!("{variant:?}") };
+    assert_eq!((edit.layer.as_str(), edit.method, edit.amount), ("block.0", Method::Delta, 0.6));
+    assert_eq!(model.live.requested.variants, vec![variant.sparsify.clone()]);
+    assert_eq!(model.live.variant, VariantId::DENSE, "asked is not in force");
+    tell(&mut model, Event::VariantAdded { variant: variant.clone() });
+    assert!(model.live.requested.variants.is_empty());
+    assert_eq!(model.live.variant, VariantId(1));
+    assert_eq!(model.board.variant.as_deref(), Some("block.0 delta 60 %"));
+    assert_eq!(model.board.dense.len(), 7, "the dense curves stay behind it");
+    // Another layer: the first what-if makes way, the new one has both edits.
+    let asked = type_in(&mut model, "j ");
+    let [Command::DropVariant { variant: VariantId(1) }, Command::AddVariant { variant }] =
+        &asked[..]
+    else {
+        unreachable!("{asked:?}")
+    };
+    let layers: Vec<&str> = variant.sparsify.iter().map(|it| it.layer.as_str()).collect();
+    assert_eq!(layers, ["block.0", "block.1"]);
+    tell(&mut model, Event::VariantDropped { variant: VariantId(1) });
+    tell(&mut model, Event::VariantAdded { variant: variant.clone() });
+    assert_eq!(model.live.variant, VariantId(2));
+    // Undone, the first is wanted again: it is taken back, not added.
+    let asked = type_in(&mut model, " ");
+    assert!(matches!(asked.last(), Some(Command::AddVariant { .. })), "{asked:?}");
+    tell(&mut model, Event::VariantDropped { variant: VariantId(2) });
+    tell(&mut model, Event::VariantTaken { variant: VariantId(1) });
+    assert_eq!(model.live.variant, VariantId(1));
+    assert!(model.live.requested.variants.is_empty() && model.live.requested.drops.is_empty());
+    // Back to dense.
+    let asked = type_in(&mut model, "d");
+    assert_eq!(asked, vec![Command::DropVariant { variant: VariantId(1) }]);
+    assert_eq!((model.live.variant, model.layers.edits.len()), (VariantId::DENSE, 0));
+}
+
+#[test]
+fn stragglers_are_selected_with_one_key_and_toggled_together() {
+    let mut model = measured();
+    type_in(&mut model, "2g");
+    let picked: Vec<&str> =
+        model.layers.picked.iter().map(|id| model.run.layer(*id).unwrap().name.as_str()).collect();
+    assert_eq!(picked, ["block.3"]);
+    type_in(&mut model, "jV");
+    assert_eq!(model.layers.picked.len(), 2);
+    let asked = type_in(&mut model, "eeee ");
+    let [Command::AddVariant { variant }] = &asked[..] else { unreachable!("{asked:?}") };
+    assert_eq!(variant.name, "2 layers reset");
+    assert!(variant.sparsify.iter().all(|it| it.method == Method::Reset && it.amount == 1.0));
+    press(&mut model, Key::Esc);
+    assert!(model.layers.picked.is_empty());
+}
+
+#[test]
+fn watching_commands_nobody_here_either() {
+    let mut model = measured();
+    model.mode = Mode::Watch;
+    for keys in ["2a", "2x", "2j ", "4jx"] {
+        assert!(type_in(&mut model, keys).is_empty(), "{keys}");
+    }
+    assert!(model.ask.is_none() && model.layers.edits.is_empty());
+    assert_eq!(model.live.requested, Default::default());
+}
+
+#[test]
+fn variants_are_compared_dropped_and_taken_back() {
+    let script = Script::good();
+    let mut events = script.until(60);
+    events.extend(script.variant(1, trim("block.3", 0.5), 60));
+    events.extend(script.variant(2, trim("head", 0.5), 60));
+    let mut model = fold(&events, Look::default(), (80, 24));
+    type_in(&mut model, "4");
+    let rivals = &model.contest.rivals;
+    assert_eq!(rivals.len(), 3);
+    assert!(rivals.iter().any(|it| it.id == VariantId::DENSE && it.here.is_none()));
+    let better = rivals.iter().find(|it| it.id == VariantId(1)).unwrap();
+    let difference = better.here.unwrap();
+    // Only misses became hits: the pairs say so more clearly than two
+    // intervals could.
+    assert!(difference.value > 0.0 && difference.lo > 0.0, "{difference:?}");
+    model.rival = VariantId(2);
+    let asked = type_in(&mut model, " ");
+    assert_eq!(asked, vec![Command::DropVariant { variant: VariantId(2) }]);
+    assert_eq!(model.live.requested.drop_of(VariantId(2)), Some(true));
+    tell(&mut model, Event::VariantDropped { variant: VariantId(2) });
+    assert_eq!(model.live.requested.drop_of(VariantId(2)), None);
+    let asked = type_in(&mut model, " ");
+    assert!(matches!(&asked[..], [Command::AddVariant { .. }]), "{asked:?}");
+    model.rival = VariantId::DENSE;
+    assert!(type_in(&mut model, " ").is_empty());
+    model.rival = VariantId(1);
+    press(&mut model, Key::Enter);
+    assert_eq!((model.tab, model.live.variant), (Tab::Live, VariantId(1)));
+}
+
+#[test]
+fn relations_are_ranked_and_the_claim_does_not_say_more() {
+    let mut model = measured();
+    type_in(&mut model, "3");
+    let relations = &model.sheet.relations;
+    assert_eq!(relations.len(), 9);
+    let sizes: Vec<f64> = relations
+        .iter()
+        .map(|it| it.coefficients.kendall.map_or(-1.0, |tau| tau.value.abs()))
+        .collect();
+    assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
+    assert!(model.sheet.claim.as_deref().unwrap().contains("not independent"));
+}
+
+fn any_step() -> impl Strategy<Value = Message> {
+    let script = Script::good();
+    let mut events = script.until(30);
+    events.extend(script.probe(0, &sharpness(Layers::Block), 60));
+    events.extend(script.probe(1, &path(), 60));
+    events.extend(script.probe(2, &curvature(), 60));
+    events.extend(script.probe(3, &sharpness(Layers::Module), 30));
+    events.extend(script.variant(1, trim("block.3", 0.5), 20));
+    events.extend(script.variant(2, trim("head", 0.5), 20));
+    let any = |n: usize| 0..n + 2;
+    let odd = prop_oneof![
+        any(4).prop_map(|i| Event::ProbeCancelled { probe: ProbeId(i) }),
+        any(2).prop_map(|i| Event::VariantDropped { variant: VariantId(i) }),
+        any(2).prop_map(|i| Event::VariantTaken { variant: VariantId(i) }),
+        (any(4), any(2), any(11), prop::option::of(any(60))).prop_map(|(probe, v, a, layer)| {
+            let cell = ProbeCell {
+                probe: ProbeId(probe),
+                variant: VariantId(v),
+                alpha: AlphaId(a),
+                layer: layer.map(LayerId),
+            };
+            Event::ProbeFailed { cell, message: "failed".to_string() }
+        }),
+    ];
+    let keys: Vec<Key> = bindings().flat_map(|row| row.keys.iter().copied()).collect();
+    let event = |event| Message::Event(Box::new(event));
+    prop_oneof![
+        6 => prop::sample::select(keys).prop_map(Message::Key),
+        8 => prop::sample::select(events).prop_map(event),
+        2 => odd.prop_map(event),
+        1 => (0u16..220, 0u16..80).prop_map(|(w, h)| Message::Resize(w, h)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 16 } else { 64 }))]
+
+    /// No order of keys and events of probes and variants panics, on any of the
+    /// screens; and what is shown depends on the events alone.
+    #[test]
+    fn nothing_panics(tab in 0usize..4, steps in prop::collection::vec(any_step(), 0..80)) {
+        let mut model = Model::new(Screen::Live, Mode::Own, Look::default());
+        for event in Script::good().opening() {
+            update(&mut model, Message::Event(Box::new(event)));
+        }
+        model.tab = Tab::ALL[tab];
+        for step in steps {
+            update(&mut model, step);
+            draw(&mut model);
+        }
+        model.settle();
+        let again = Sheet::of(&model.run, model.sheet.variant, model.layers.probe);
+        prop_assert_eq!(&again.rows, &model.sheet.rows);
+    }
+}
+
+#[cfg(feature = "tui")]
+fn draw(model: &mut Model) {
+    use alphascope::ui::{self, Theme};
+    use ratatui::{Terminal, backend::TestBackend};
+    model.settle();
+    let theme = Theme::of(model.look);
+    let mut terminal = Terminal::new(TestBackend::new(model.size.0, model.size.1)).unwrap();
+    terminal.draw(|frame| ui::view(model, &theme, frame)).unwrap();
+}
+
+#[cfg(not(feature = "tui"))]
+fn draw(model: &mut Model) {
+    model.settle();
+}

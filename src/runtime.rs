@@ -9,35 +9,38 @@
 //! answers ◀─────────┴────────┴─────────────────────────────────────────────────┘
 //! ```
 
+mod ending;
 mod follow;
 mod gate;
 mod host;
+mod remember;
 mod signals;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::TryRecvError;
+use std::time::Instant;
 
-use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+pub use ending::{Ending, RuntimeError};
 pub use follow::watch;
 pub use host::{Host, list};
 
 use crate::app::setup::{self, Demo, Job, Starting};
 use crate::app::{Effect, Message, Mode, Model, summary, update};
-use crate::config::Memory;
 use crate::session::{SessionHandle, Update, Waker};
 use crate::sweep::command::Command;
 use crate::sweep::event::Outcome;
 use crate::terminal::{self, Guard, Input, Tty};
 use crate::ui::{self, Theme};
+use ending::resume;
 use gate::Gate;
 use host::Tell;
+use remember::Remember;
 use signals::{Asked, Signals};
 
 /// What the screen begins with.
@@ -51,45 +54,6 @@ pub enum Begin {
     Job(Box<Job>),
     /// Another program's run, by its folder.
     Watch(PathBuf),
-}
-
-/// How the screen was left.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ending {
-    /// For the process: 0 all measured (or nothing was begun), 1 some cells
-    /// failed, 3 stopped early and can be resumed.
-    pub code: u8,
-    /// For the normal screen; may be empty.
-    pub summary: String,
-}
-
-/// Why there is no screen (any more).
-#[derive(Debug, Error)]
-pub enum RuntimeError {
-    /// The terminal cannot be used.
-    #[error("cannot use the terminal: {0}")]
-    Terminal(#[from] io::Error),
-    /// What the command line asked for could not be started.
-    #[error("{0}")]
-    Start(String),
-    /// A bug; the message was printed, the log has more.
-    #[error(
-        "the screen failed and was closed; the log has more{}",
-        .0.as_deref().map(|dir| format!("; what was measured is kept, {}", resume(dir)))
-            .unwrap_or_default()
-    )]
-    Panicked(Option<PathBuf>),
-}
-
-impl RuntimeError {
-    /// For the process.
-    #[must_use]
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Terminal(_) | Self::Start(_) => 2,
-            Self::Panicked(_) => 3,
-        }
-    }
 }
 
 /// What reaches the loop from other threads.
@@ -515,85 +479,8 @@ impl Loop {
     }
 }
 
-/// How to go on with the run in `dir`, for a shell.
-fn resume(dir: &Path) -> String {
-    let dir = dir.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+@:,".contains(c);
-    let dir =
-        if dir.chars().all(plain) { dir } else { format!("'{}'", dir.replace('\'', r"'\''")) };
-    format!("go on with: alphascope sweep --resume --out {dir}")
-}
-
 async fn until(due: Option<Instant>) {
     if let Some(due) = due {
         tokio::time::sleep_until(due.into()).await;
-    }
-}
-
-/// Writes the set-up screen's memory on a thread of its own: a home folder may
-/// be slow.
-struct Remember {
-    sender: Option<Sender<Memory>>,
-    written: Receiver<()>,
-    last: Option<Memory>,
-    look: (&'static str, &'static str),
-}
-
-/// How long the end of the program waits for the memory to be written.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-impl Remember {
-    fn new(path: Option<PathBuf>, model: &Model) -> Self {
-        let (sender, memories) = channel::<Memory>();
-        let (done, written) = channel();
-        let sender = path.map(|path| {
-            let write = move || {
-                while let Ok(mut memory) = memories.recv() {
-                    while let Ok(newer) = memories.try_recv() {
-                        memory = newer;
-                    }
-                    write(&memory, &path);
-                }
-                drop(done);
-            };
-            if let Err(error) = std::thread::Builder::new().name("memory".into()).spawn(write) {
-                tracing::warn!("choices are not remembered: {error}");
-            }
-            sender
-        });
-        Self { sender, written, last: None, look: names(model) }
-    }
-
-    fn keep(&mut self, memory: Memory) {
-        self.last = Some(memory.clone());
-        if let Some(sender) = &self.sender {
-            let _ = sender.send(memory);
-        }
-    }
-
-    /// Adds the looks where a person switched them, and waits a moment for the
-    /// file.
-    fn finish(mut self, model: &Model) {
-        let (theme, charset) = names(model);
-        if (theme, charset) != self.look {
-            let mut memory = self.last.take().unwrap_or_else(|| model.setup.memory());
-            memory.theme = Some(theme.into());
-            memory.charset = Some(charset.into());
-            self.keep(memory);
-        }
-        if let Some(sender) = self.sender.take() {
-            drop(sender);
-            let _ = self.written.recv_timeout(PATIENCE);
-        }
-    }
-}
-
-fn names(model: &Model) -> (&'static str, &'static str) {
-    (model.look.palette.name(), model.look.charset.name())
-}
-
-fn write(memory: &Memory, path: &Path) {
-    if let Err(error) = memory.write(path) {
-        tracing::warn!("cannot write {}: {error}; choices are not remembered", path.display());
     }
 }

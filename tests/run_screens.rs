@@ -63,6 +63,9 @@ fn situation(name: &str, look: Look, size: (u16, u16)) -> Model {
         events.extend(script.variant(2, trim("head", 0.9), 20));
     }
     let mut model = fold(&events, look, size);
+    if name.ends_with("early") {
+        update(&mut model, Message::Progress(script.probing()));
+    }
     press(
         &mut model,
         match name.split('-').next().unwrap_or_default() {

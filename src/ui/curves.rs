@@ -1,5 +1,7 @@
 //! One row or one card for each dataset and the OOD mean.
 
+mod sharpness;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -8,9 +10,7 @@ use ratatui::text::{Line, Span};
 use crate::app::Model;
 use crate::app::board::{Curve, Point, State};
 use crate::app::format;
-use crate::app::layers::Measure;
 use crate::app::live::{Metric, Target};
-use crate::app::sheet::Row;
 use crate::sweep::spec::Role;
 
 use super::columns::{self, Column, row};
@@ -248,49 +248,6 @@ pub fn rows_wanted(model: &Model) -> u16 {
     u16::try_from(listed(model).len() + 1 + sharpness).unwrap_or(u16::MAX)
 }
 
-/// Overall sharpness, to be seen beside accuracy.
-fn sharpness(model: &Model, theme: &Theme, row: &Row) -> Vec<(String, Style)> {
-    let at = model.cursor().and_then(|i| row.points.get(i));
-    let values = row.values(Measure::Rise);
-    let known = || values.iter().flatten().copied().filter(|v| v.is_finite());
-    let (lo, hi) = (known().fold(f64::MAX, f64::min), known().fold(f64::MIN, f64::max));
-    let spelled = |text: String| theme.spell(&text).into_owned();
-    let short = |value: f64| format!("{value:.2}").trim_start_matches('0').to_string();
-    let range = if lo <= hi { format!("{}–{}", short(lo), short(hi)) } else { String::new() };
-    let here = at.and_then(|it| it.known()).map(|it| match it.rise.stderr {
-        Some(se) => format!("{} ±{}", short(it.rise.value), short(se)),
-        None => short(it.rise.value),
-    });
-    let state = model.sheet.measured().map_or((String::new(), Ink::Dim), |it| {
-        if it.cancelled {
-            ("cancelled".to_string(), Ink::Warn)
-        } else if it.done >= it.owed {
-            (format!("{} all", theme.glyphs.ok), Ink::Dim)
-        } else {
-            let share = format::whole_percent(it.done as u64, it.owed as u64);
-            (format!("{share} %"), Ink::Text)
-        }
-    });
-    let loss =
-        at.and_then(|it| it.known()).map_or_else(String::new, |it| format!("{:.3}", it.loss));
-    let none = || (String::new(), theme.dim());
-    vec![
-        ("  S".to_string(), theme.ink(Ink::Accent)),
-        ("sharpness".to_string(), theme.text()),
-        none(),
-        (spark(theme, &values, 21), theme.ink(Ink::Accent)),
-        (spelled(range), theme.dim()),
-        (here.map_or_else(|| theme.glyphs.absent.to_string(), spelled), theme.text()),
-        none(),
-        none(),
-        (loss, theme.dim()),
-        none(),
-        none(),
-        (state.0, theme.ink(state.1)),
-        none(),
-    ]
-}
-
 /// Which slice of `n` items to show in `room` rows so that `at` is among them.
 #[must_use]
 pub fn window(n: usize, room: usize, at: Option<usize>) -> std::ops::Range<usize> {
@@ -322,7 +279,7 @@ pub fn rows(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let below = model.sheet.overall().filter(|_| area.height >= 5);
     let (area, last) = paint::bottom(area, u16::from(below.is_some()));
     if let Some(row) = below {
-        let cells = sharpness(model, theme, row);
+        let cells = sharpness::cells(model, theme, row);
         paint::line(buffer, last, 0, &columns::row(theme, &columns, cells));
     }
     let room = usize::from(area.height.saturating_sub(1));
@@ -347,7 +304,7 @@ pub fn cards(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let below = model.sheet.overall().filter(|_| area.height >= 8);
     let (area, last) = paint::bottom(area, 2 * u16::from(below.is_some()));
     if let Some(row) = below {
-        sharpness_card(model, theme, row, last, buffer);
+        sharpness::card(model, theme, row, last, buffer);
     }
     let n = u16::try_from(curves.len()).unwrap_or(u16::MAX).max(1);
     let (lines, gap) = match area.height / n {
@@ -371,24 +328,6 @@ pub fn cards(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         }
         rest = below;
     }
-}
-
-/// Overall sharpness in one line, after the cards.
-fn sharpness_card(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buffer) {
-    let cells = sharpness(model, theme, row);
-    let pick = |i: usize| cells.get(i).cloned().unwrap_or_default();
-    let [(sign, ink), (name, text), (spark, _), (range, dim), (here, bold), (state, state_ink)] =
-        [0, 1, 3, 4, 5, 11].map(pick);
-    let head = vec![
-        Span::styled(format!("{sign} "), ink),
-        Span::styled(paint::left(theme, &name, 11), text),
-        Span::styled(format!("{spark} "), ink),
-        Span::styled(format!("{range}  "), dim),
-        Span::styled(here, bold.add_modifier(Modifier::BOLD)),
-        Span::styled("  nats  ", dim),
-        Span::styled(state, state_ink),
-    ];
-    paint::line(buffer, area, 0, &Line::from(head));
 }
 
 /// The lines of a card, the most telling first.

@@ -29,8 +29,10 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut first = vec![vec![state], vec![share]];
     if let Some(rate) = model.progress.as_ref().filter(|_| model.running()).and_then(|it| it.rate) {
         first.push(vec![Span::styled(format!("{} img/s", format::rate(rate)), theme.dim())]);
-        if rate > 0.0 && total > done && !model.run.paused {
-            let left = format::left((total - done) as f64 / rate);
+        let latest = model.progress.as_ref();
+        let owed = latest.map_or(0, |it| it.images_total.saturating_sub(it.images_done));
+        if rate > 0.0 && owed > 0 && !model.run.paused {
+            let left = format::left(owed as f64 / rate);
             first.push(vec![Span::styled(format!("{left} left"), theme.dim())]);
         }
     }

@@ -3,8 +3,10 @@
 
 use alphascope::sim::{SimEngine, SimScript};
 use alphascope::sweep::engine::{Engine, Steer};
-use alphascope::sweep::event::{Bits, Event, Measured};
-use alphascope::sweep::ids::{AlphaId, CellId, DatasetId, ProbeCell, ProbeId, VariantId, WorkerId};
+use alphascope::sweep::event::{Bits, Event, Measured, Progress, Task};
+use alphascope::sweep::ids::{
+    AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, VariantId, WorkerId,
+};
 use alphascope::sweep::probe::{Direction, Probe, Probed};
 use alphascope::sweep::spec::{
     BarrierSpec, CurvatureSpec, Edit, Layers, Method, SharpnessSpec, Variant,
@@ -71,6 +73,13 @@ impl Script {
             })));
         }
         events
+    }
+
+    /// What the worker says while it probes a layer.
+    pub fn probing(&self) -> Progress {
+        let (probe, alpha) = (ProbeId(0), AlphaId(5));
+        let cell = ProbeCell { probe, variant: VariantId::DENSE, alpha, layer: Some(LayerId(4)) };
+        Progress { task: Task::Probe { cell, done: 0.25 }, ..self.progress() }
     }
 
     /// The id-th variant and so many of each hundred of its results: those of

@@ -76,7 +76,9 @@ fn sharpness_is_asked_for_with_two_keys_and_in_force_by_its_event() {
     let asked = press(&mut model, Key::Enter);
     let [Command::Probe { probe }] = &asked[..] else { unreachable!("{asked:?}") };
     let Probe::Sharpness { spec, .. } = &**probe else { unreachable!("{probe:?}") };
-    assert_eq!(*spec, SharpnessSpec::default());
+    // In the words that the run's own spec would have.
+    let dataset = Some("noto".to_string());
+    assert_eq!(*spec, SharpnessSpec { dataset, ..SharpnessSpec::default() });
     assert_eq!(model.live.requested.probes, vec![(**probe).clone()]);
     assert!(model.run.probes().is_empty() && model.ask.is_none());
     // Not asked twice while it is not in force, nor once it is.

@@ -216,10 +216,15 @@ impl Ask {
         }
     }
 
-    /// As the worker is asked; `None` where the run has no dataset. A control
-    /// is a second probe of its own.
+    /// As the worker is asked, in a run's own words; nothing where the run has
+    /// no dataset. A control is a second probe of its own.
     #[must_use]
     pub fn probes(&self, run: &SweepState) -> Vec<Probe> {
+        let Some(header) = run.header() else { return Vec::new() };
+        self.asked(run).into_iter().map(|probe| probe.named(header)).collect()
+    }
+
+    fn asked(&self, run: &SweepState) -> Vec<Probe> {
         let kept = |id: &DatasetId| !run.is_skipped(*id);
         let ids: Vec<DatasetId> = run.with_role(Role::Id).filter(kept).collect();
         let all = || (0..run.datasets().len()).map(DatasetId);

@@ -11,15 +11,17 @@ use std::sync::Arc;
 use alphascope::checkpoint::{Checkpoint, Dialect, Dtype};
 use alphascope::inputs::Inputs;
 use alphascope::merge::{MergeError, Request, Twin, merge};
-use alphascope::sparsify::parse;
+use alphascope::sparsify::{Plan, parse};
 use alphascope::sweep::engine::{BatchOutcome, Engine};
 use alphascope::sweep::ids::{Alpha, DatasetId};
 use alphascope::sweep::spec::{Spec, Variant};
 use alphascope::torch::device::DeviceChoice;
 use alphascope::torch::engine::TorchEngine;
-use alphascope::torch::heads::twin;
+use alphascope::torch::heads::{ClassPrompts, twin};
+use alphascope::torch::model::Model;
 use assert_cmd::Command;
 use rstest::rstest;
+use tch::{Device, Kind};
 use world::{CLASSES, World, head, image_tower, point, text_tower, world};
 
 fn variant(edits: &[&str]) -> Variant {
@@ -282,4 +284,53 @@ fn the_command_makes_the_missing_head() {
     alphascope(&world).args(args).assert().code(0);
     let file = Checkpoint::open(&world.folder.path().join("x.safetensors")).unwrap();
     assert_eq!(file.shape("classification_head.weight"), Some(&[6, 6][..]));
+}
+
+#[derive(serde::Deserialize)]
+struct Reference {
+    template: String,
+    cases: Vec<Case>,
+}
+
+#[derive(serde::Deserialize)]
+struct Case {
+    alpha: f64,
+    sparsify: Vec<String>,
+    logits: Vec<Vec<f64>>,
+}
+
+/// open_clip's logits of the demo's θ(α), edited there by plain code; its maker holds merged files
+/// to the same numbers in open_clip and in transformers.
+#[test]
+fn the_demos_variants_give_open_clips_logits() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("tests/fixtures/merge.json")).unwrap();
+    let reference: Reference = serde_json::from_str(&text).unwrap();
+    let spec = Spec::load(&root.join("assets/demo/demo.toml")).unwrap();
+    let inputs = Inputs::open(spec).unwrap();
+    let dataset = &inputs.datasets[0].dataset;
+    let mut model = Model::load(&inputs.pair, Device::Cpu, Kind::Float).unwrap();
+    let list = ClassPrompts::of(
+        &inputs.pair.architecture,
+        dataset.classes(),
+        std::slice::from_ref(&reference.template),
+    )
+    .unwrap();
+    assert!(reference.cases.len() >= 5);
+    for Case { alpha, sparsify, logits } in &reference.cases {
+        let edits: Vec<&str> = sparsify.iter().map(String::as_str).collect();
+        let plan = Plan::of(&inputs.pair, &variant(&edits), 0).unwrap();
+        model.set_point(point(*alpha), &plan).unwrap();
+        let first: Vec<usize> = (0..logits.len()).collect();
+        let pixels = inputs.cache.pixels(DatasetId(0), dataset, &first).unwrap();
+        let features = model.features(&pixels).unwrap();
+        let head = model.zero_shot_head(point(*alpha), &plan, &list).unwrap();
+        let got = head.logits(&features).unwrap();
+        let got = Vec::<f32>::try_from(got.contiguous().view(-1)).unwrap();
+        let expected: Vec<f64> = logits.concat();
+        assert_eq!(got.len(), expected.len());
+        for (got, expected) in got.iter().zip(&expected) {
+            assert!((f64::from(*got) - expected).abs() < 2e-3, "{got} {expected} {edits:?}");
+        }
+    }
 }

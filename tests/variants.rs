@@ -252,3 +252,45 @@ fn bfloat16_zeroes_the_same_weights() {
     let counted = |engine: &mut TorchEngine| engine.zeros(point(0.4), &variant).unwrap();
     assert_eq!(counted(&mut exact), counted(&mut rough));
 }
+
+#[test]
+fn kept_activations_change_nothing_but_the_time() {
+    let texts = [text_tower(3), text_tower(6)];
+    let world = world(&[image_tower(1), texts[0].clone()], &[image_tower(2), texts[1].clone()]);
+    let keeping = |bytes: usize| {
+        let mut engine = engine(&world);
+        engine.keep_activations(bytes);
+        engine
+    };
+    let mut plain = keeping(0);
+    // Everything fits, some of it, hardly anything.
+    let mut engines = [keeping(64 << 20), keeping(40_000), keeping(900)];
+    let variants = [
+        Variant::dense(),
+        variant("last", &["block.2=delta:0.5"]),
+        variant("mlp", &["block.1.mlp=magnitude:0.5"]),
+        variant("stem", &["stem=magnitude:0.3", "block.2=reset"]),
+        variant("head", &["head=2:4"]),
+        variant("text", &["text.block.1=reset"]),
+        variant("last", &["block.2=delta:0.9"]),
+        Variant::dense(),
+    ];
+    for variant in &variants {
+        for alpha in [0.0, 0.4, 1.0] {
+            for range in [0..9, 9..24] {
+                let ask = |engine: &mut TorchEngine| {
+                    engine.set_point(point(alpha), variant).unwrap();
+                    engine.evaluate(DatasetId(0), range.clone()).unwrap()
+                };
+                let expected = ask(&mut plain);
+                for engine in &mut engines {
+                    assert_eq!(ask(engine), expected, "{} at {alpha}", variant.name);
+                }
+            }
+        }
+    }
+    assert_eq!(plain.kept_activations(), 0);
+    let held = engines.each_ref().map(TorchEngine::kept_activations);
+    assert!(held[0] > held[1] && held[1] > held[2] && held[2] > 0, "{held:?}");
+    assert!(held[1] <= 40_000 && held[2] <= 900, "{held:?}");
+}

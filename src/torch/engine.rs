@@ -9,11 +9,11 @@ use super::device::DeviceChoice;
 use super::error::{TorchError, guarded};
 use super::heads::{ClassPrompts, Head, StoredHead};
 use super::layer_path::Standing;
-use super::model::Model;
+use super::model::{Model, Spot};
 use super::probing::Staging;
 use super::scores::score;
 use super::weights::Tensors;
-use super::{precision, runtime, threads};
+use super::{memory, precision, runtime, threads};
 use crate::checkpoint::Architecture;
 use crate::checkpoint::names::{is_head, is_text};
 use crate::inputs::{Inputs, LoadedDataset};
@@ -120,7 +120,22 @@ impl TorchEngine {
             name.push_str(", bf16");
         }
         engine.name = name;
+        engine.keep_activations(activations_budget(device));
         Ok(engine)
+    }
+
+    /// Keeps up to so many bytes of the dense model's activations for the images measured first:
+    /// a variant of them is then run only from the first layer that it edits. 0 keeps nothing.
+    /// What is measured does not depend on it.
+    pub fn keep_activations(&mut self, bytes: usize) {
+        let points = self.inputs.spec.grid().len();
+        self.model.keep(bytes, self.inputs.datasets.len(), points);
+    }
+
+    /// Bytes of activations that are kept now.
+    #[must_use]
+    pub fn kept_activations(&self) -> usize {
+        self.model.kept()
     }
 
     /// What a person should know about how this engine measures.
@@ -146,13 +161,13 @@ impl TorchEngine {
     /// Logits of some images, \[images, classes\] row-major, and the classes.
     fn logits(
         &mut self,
-        id: DatasetId,
         at: &Point,
+        spot: &Spot,
         pixels: &[Arc<[u8]>],
     ) -> Result<(Vec<f32>, usize), TorchError> {
         let Self { inputs, model, heads, .. } = self;
-        let features = model.features(pixels)?;
-        let head = heads.get(inputs, model, id, at)?;
+        let features = model.features_at(pixels, spot)?;
+        let head = heads.get(inputs, model, spot.dataset, at)?;
         let logits = guarded("compute logits", || {
             let logits = head.logits(&features)?.f_to_device(Device::Cpu)?.f_contiguous()?;
             Vec::<f32>::try_from(logits.f_view(-1)?)
@@ -179,7 +194,7 @@ impl TorchEngine {
     pub fn zeros(&mut self, alpha: Alpha, variant: &Variant) -> Result<Vec<Zeros>, EngineError> {
         let plan = self.plan(variant)?;
         let Self { inputs, model, heads, .. } = self;
-        let count = || -> Result<Vec<Zeros>, TorchError> {
+        let mut count = || -> Result<Vec<Zeros>, TorchError> {
             let mut zeros = model.zeros(alpha, &plan)?;
             if plan.tensors().any(|tensor| is_head(tensor.name()))
                 && let Some(head) = heads.stored(inputs, model)?
@@ -189,7 +204,6 @@ impl TorchEngine {
             zeros.sort_by(|a, b| a.tensor.cmp(&b.tensor));
             Ok(zeros)
         };
-        let mut count = count;
         count().map_err(|error| {
             sorted(error, &format!("count the zeros of `{}` at α = {alpha}", variant.name))
         })
@@ -203,6 +217,13 @@ impl TorchEngine {
             Err(error) => format!("and the layer could not be found: {error}"),
         }
     }
+}
+
+/// Bytes of activations to keep: an eighth of what is free, at most a gigabyte beside other
+/// programs, eight on a GPU.
+fn activations_budget(device: Device) -> usize {
+    let most = if device.is_cuda() { 8 << 30 } else { 1 << 30 };
+    memory::free(device).map_or(most / 4, |free| (free / 8).min(most))
 }
 
 /// Cell or device: what a failure means for the rest.
@@ -270,16 +291,23 @@ impl Engine for TorchEngine {
         if images.is_empty() {
             return Ok(BatchOutcome::default());
         }
-        let pixels = inputs
-            .cache
-            .pixels(id, dataset, images)
-            .map_err(|error| EngineError::Data(error.to_string()))?;
+        let fetch = |images: &[usize]| {
+            let pixels = inputs.cache.pixels(id, dataset, images);
+            pixels.map_err(|error| EngineError::Data(error.to_string()))
+        };
+        let spot = Spot {
+            dataset: id,
+            positions: positions.clone(),
+            alpha: at.alpha,
+            plan: Arc::clone(&at.plan),
+        };
+        let pixels = if self.model.remembers(&spot) { Vec::new() } else { fetch(images)? };
         let doing = || {
             let Range { start, end } = positions;
             format!("evaluate `{name}`, images {start}..{end} of its order, at {at}")
         };
         let (logits, classes) =
-            self.logits(id, &at, &pixels).map_err(|error| sorted(error, &doing()))?;
+            self.logits(&at, &spot, &pixels).map_err(|error| sorted(error, &doing()))?;
         let labels: Vec<usize> = images.iter().map(|&image| dataset.label(image)).collect();
         if let Some(label) = labels.iter().find(|&&label| label >= classes) {
             return Err(EngineError::Cell(format!(
@@ -287,14 +315,15 @@ impl Engine for TorchEngine {
                 doing()
             )));
         }
-        score(&logits, classes, &labels).map_err(|bad| {
+        score(&logits, classes, &labels).or_else(|bad| {
             let key = dataset.key(images[bad]);
-            let place = self.explain(&pixels[bad]);
-            EngineError::Cell(format!(
+            let place = fetch(&images[bad..=bad])?.first().map(|pixels| self.explain(pixels));
+            let place = place.unwrap_or_default();
+            Err(EngineError::Cell(format!(
                 "{}: the logits of image `{key}` are not finite, {place}; check both checkpoints, \
                  or leave this α out",
                 doing()
-            ))
+            )))
         })
     }
 }

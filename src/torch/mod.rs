@@ -10,6 +10,7 @@ pub mod error;
 pub mod gpu_check;
 pub mod heads;
 pub mod hessian;
+pub mod kept;
 pub mod layer_path;
 pub mod memory;
 pub mod model;

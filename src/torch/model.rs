@@ -1,17 +1,20 @@
 //! One CLIP that stands anywhere on the path between two checkpoints, on one device.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::clip::{FirstNotFinite, ImageTower, TextTower, normalized};
+use super::clip::{FirstNotFinite, ImageTower, Pass, TextTower, normalized};
 use super::error::{TorchError, guarded};
 use super::heads::{ClassPrompts, Head, StoredHead, zero_shot};
+use super::kept::{Kept, Part};
 use super::path::PathWeights;
+use super::staged::{Place, place};
 use super::weights::Tensors;
 use crate::checkpoint::{Architecture, End, Pair};
 use crate::sparsify::{Plan, Zeros};
-use crate::sweep::ids::Alpha;
+use crate::sweep::ids::{Alpha, DatasetId};
 
 /// The image tower on the path, and the text tower where a head needs it.
 #[derive(Debug)]
@@ -26,6 +29,28 @@ pub struct Model {
     /// The image tower's weights in float32 where it computes in another type; made when first
     /// asked for.
     exact: Option<PathWeights>,
+    /// Activations of the dense model, for variants.
+    kept: Kept,
+}
+
+/// Images of a sweep at a point: what names their activations.
+#[derive(Clone, Debug)]
+pub struct Spot {
+    /// Whose images.
+    pub dataset: DatasetId,
+    /// Their positions in its order.
+    pub positions: Range<usize>,
+    /// Where the model stands.
+    pub alpha: Alpha,
+    /// The variant that it stands at.
+    pub plan: Arc<Plan>,
+}
+
+impl Spot {
+    /// Some of the images.
+    fn part(&self, range: &Range<usize>) -> Part {
+        Part::new(self.dataset, self.positions.start + range.start, range.len(), self.alpha)
+    }
 }
 
 impl Model {
@@ -61,6 +86,7 @@ impl Model {
             scale,
             micro_batch,
             exact: None,
+            kept: Kept::nothing(),
         })
     }
 
@@ -71,6 +97,7 @@ impl Model {
     pub fn set_kind(&mut self, kind: Kind) -> Result<(), TorchError> {
         self.image_weights.set_kind(kind)?;
         self.exact = None;
+        self.kept.clear();
         self.image = ImageTower::new(&self.image_weights, &self.architecture)?;
         Ok(())
     }
@@ -212,13 +239,72 @@ impl Model {
         })
     }
 
+    /// Keeps up to `budget` bytes of activations of the dense model in a sweep of so many datasets
+    /// and points, so that a variant starts at the first layer that it edits. 0 keeps nothing.
+    pub fn keep(&mut self, budget: usize, datasets: usize, points: usize) {
+        let element = self.kind().elt_size_in_bytes();
+        self.kept = Kept::new(&self.architecture.image, element, budget, datasets, points);
+    }
+
+    /// Bytes of activations that are kept now.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.kept.held()
+    }
+
+    /// The last boundary of the image tower at which a variant's activations are the dense
+    /// model's: the first stage that reads an edited tensor, or the features.
+    fn same_until(&self, plan: &Plan) -> usize {
+        let text = self.architecture.text.as_ref().map_or(0, |text| text.layers);
+        let edited = plan.tensors().filter_map(|tensor| {
+            match place(tensor.name(), self.architecture.image.layers, text) {
+                Place::Image(stage) => Some(stage),
+                Place::Text(_) | Place::StoredHead => None,
+            }
+        });
+        edited.min().unwrap_or_else(|| self.image.stages())
+    }
+
+    /// Whether [`Self::features`] can do without the images.
+    #[must_use]
+    pub fn remembers(&self, spot: &Spot) -> bool {
+        let limit = self.same_until(&spot.plan);
+        self.micro_batch
+            .pieces(spot.positions.len())
+            .all(|range| self.kept.has(spot.part(&range), limit))
+    }
+
     /// L2-normalised features \[images, embed\] in float32, of images as the loader has them (RGB
     /// bytes, size × size × 3).
     ///
     /// # Errors
-    /// When an image is of another size or the device fails. Short memory halves the images per
-    /// pass, for good, before it is an error.
+    /// When an image is of another size or the device fails. Short memory gives up what is kept,
+    /// then halves the images per pass, for good, before it is an error.
     pub fn features<P: AsRef<[u8]>>(&mut self, images: &[P]) -> Result<Tensor, TorchError> {
+        self.embed(images, images.len(), None)
+    }
+
+    /// As [`Self::features`], of images that have a place in a sweep: where activations of `spot`
+    /// are kept the pass starts from them, and `images` may be empty when [`Self::remembers`] says
+    /// so. Values are those of the whole pass, bit for bit.
+    ///
+    /// # Errors
+    /// As [`Self::features`].
+    pub fn features_at<P: AsRef<[u8]>>(
+        &mut self,
+        images: &[P],
+        spot: &Spot,
+    ) -> Result<Tensor, TorchError> {
+        let limit = self.same_until(&spot.plan);
+        self.embed(images, spot.positions.len(), Some((spot, limit)))
+    }
+
+    fn embed<P: AsRef<[u8]>>(
+        &mut self,
+        images: &[P],
+        count: usize,
+        spot: Option<(&Spot, usize)>,
+    ) -> Result<Tensor, TorchError> {
         let bytes = self.image.image_bytes();
         if let Some(other) = images.iter().find(|image| image.as_ref().len() != bytes) {
             return Err(TorchError::Input(format!(
@@ -226,11 +312,17 @@ impl Model {
                 other.as_ref().len()
             )));
         }
-        let Self { image, micro_batch, .. } = self;
-        let parts = micro_batch.over(images.len(), |range| {
-            guarded("embed images", || {
-                normalized(&image.forward(&pixels(image, &images[range])?, &mut ())?)
-            })
+        let Self { image, micro_batch, kept, .. } = self;
+        let parts = micro_batch.over(count, |range| {
+            let spot = spot.map(|(spot, limit)| (spot.part(&range), limit));
+            let images = images.get(range).unwrap_or_default();
+            let doing = "embed images";
+            match guarded(doing, || pass(image, images, spot, kept)) {
+                Err(error) if error.is_memory() && kept.give_up() => {
+                    guarded(doing, || pass(image, images, spot, kept))
+                }
+                done => done,
+            }
         })?;
         guarded("embed images", || Tensor::f_cat(&parts, 0))
     }
@@ -250,6 +342,33 @@ impl Model {
         })?;
         Ok(first.0)
     }
+}
+
+/// Features of some images; of a part of a sweep from the nearest kept boundary on, and what is
+/// dense (up to the given boundary) is kept.
+fn pass<P: AsRef<[u8]>>(
+    image: &ImageTower,
+    images: &[P],
+    part: Option<(Part, usize)>,
+    kept: &mut Kept,
+) -> Result<Tensor, TchError> {
+    let _no_grad = tch::no_grad_guard();
+    let found = part.and_then(|(part, limit)| kept.nearest(part, limit));
+    let (mut at, mut tokens) = match found {
+        Some(found) => found,
+        None => (0, image.tokens(&pixels(image, images)?)?),
+    };
+    while at < image.stages() {
+        tokens = image.step(at, tokens, Pass::Measure)?;
+        at += 1;
+        if at == image.stages() {
+            tokens.x = normalized(&tokens.x)?;
+        }
+        if let Some((part, _)) = part.filter(|(_, limit)| at <= *limit) {
+            kept.put(part, at, &mut tokens);
+        }
+    }
+    Ok(tokens.x)
 }
 
 /// Images as one tensor of bytes, \[images, size × size × 3\], on the host.
@@ -294,6 +413,12 @@ impl MicroBatch {
     #[must_use]
     pub fn size(self) -> usize {
         self.0
+    }
+
+    /// The pieces that [`Self::over`] would take, if memory is never short.
+    pub fn pieces(self, n: usize) -> impl Iterator<Item = Range<usize>> {
+        let size = self.0.max(1);
+        (0..n).step_by(size).map(move |start| start..n.min(start + size))
     }
 
     /// Runs `step` over `0..n` in pieces. When a piece does not fit in memory the size is halved,

@@ -1,0 +1,115 @@
+//! What-if on the demo: how long until a first whole curve of a new variant is there, with and
+//! without kept activations, by the layer that is edited. The first curve is every dataset's first
+//! round at every point of the grid, after the dense model went over it once.
+//! `cargo bench --bench what_if`
+#![allow(missing_docs)]
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alphascope::inputs::Inputs;
+use alphascope::sparsify;
+use alphascope::sweep::engine::Engine;
+use alphascope::sweep::ids::{Alpha, DatasetId};
+use alphascope::sweep::spec::{Spec, Variant};
+use alphascope::torch::device::DeviceChoice;
+use alphascope::torch::engine::TorchEngine;
+
+/// Images of each dataset.
+const IMAGES: usize = 64;
+/// The best of so many.
+const TIMES: usize = 5;
+
+type Losses = Vec<f64>;
+
+/// One curve: losses in the order of α, datasets, images.
+fn curve(
+    engine: &mut TorchEngine,
+    grid: &[Alpha],
+    variant: &Variant,
+) -> Result<Losses, Box<dyn Error>> {
+    let mut losses = Vec::new();
+    for &alpha in grid {
+        engine.set_point(alpha, variant)?;
+        for dataset in 0..engine.inputs().datasets.len() {
+            let images = engine.inputs().datasets[dataset].order.len().min(IMAGES);
+            losses.extend(engine.evaluate(DatasetId(dataset), 0..images)?.loss);
+        }
+    }
+    Ok(losses)
+}
+
+/// The best time and the losses of a variant; each time with another amount, so that what is
+/// timed includes choosing the weights, as a toggle does.
+fn best(
+    engine: &mut TorchEngine,
+    grid: &[Alpha],
+    layer: &str,
+    method: &str,
+) -> Result<(Duration, Vec<Losses>), Box<dyn Error>> {
+    let mut best = Duration::MAX;
+    let mut all = Vec::new();
+    for time in 0..TIMES {
+        let edit = sparsify::parse(&format!("{layer}={method}:0.{}", 5 + time % 5))?;
+        let variant = Variant { name: "what-if".into(), sparsify: vec![edit] };
+        let start = Instant::now();
+        all.push(curve(engine, grid, &variant)?);
+        best = best.min(start.elapsed());
+    }
+    Ok((best, all))
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/demo.toml");
+    let spec = Spec::load(&demo)?;
+    let grid = spec.grid();
+    let inputs = Arc::new(Inputs::open(spec)?);
+    let mut plain = TorchEngine::new(Arc::clone(&inputs), DeviceChoice::Cpu)?;
+    plain.keep_activations(0);
+    let mut kept = TorchEngine::new(inputs, DeviceChoice::Cpu)?;
+    let dense = Variant::dense();
+    let mut whole = Duration::MAX;
+    for _ in 0..TIMES {
+        let start = Instant::now();
+        curve(&mut plain, &grid, &dense)?;
+        whole = whole.min(start.elapsed());
+    }
+    let start = Instant::now();
+    curve(&mut kept, &grid, &dense)?;
+    let filling = start.elapsed();
+    println!(
+        "what-if, demo: {} points, up to {IMAGES} images of each dataset, best of {TIMES}",
+        grid.len()
+    );
+    println!("  dense, nothing kept        {:8.1} ms", 1e3 * whole.as_secs_f64());
+    println!(
+        "  dense, keeping             {:8.1} ms, {:.1} MB kept",
+        1e3 * filling.as_secs_f64(),
+        kept.kept_activations() as f64 / 1e6
+    );
+    println!("  layer     method        plain     kept   ratio");
+    let last = plain.inputs().pair.architecture.image.layers - 1;
+    for layer in [
+        "stem".into(),
+        "block.0".into(),
+        format!("block.{}", last / 2),
+        format!("block.{last}"),
+        "head".into(),
+    ] {
+        for method in ["delta", "magnitude"] {
+            let (slow, expected) = best(&mut plain, &grid, &layer, method)?;
+            let (fast, got) = best(&mut kept, &grid, &layer, method)?;
+            if got != expected {
+                return Err(
+                    format!("{layer}, {method}: kept activations change what is measured").into()
+                );
+            }
+            let (slow, fast) = (1e3 * slow.as_secs_f64(), 1e3 * fast.as_secs_f64());
+            println!("  {layer:9} {method:9} {slow:7.1} ms {fast:7.1} ms {:6.2}", fast / slow);
+        }
+    }
+    println!("  every loss is the same, bit for bit");
+    Ok(())
+}

@@ -24,7 +24,8 @@ use tch::Kind;
 
 /// A classifier of `tests/fixtures/sharpness` and its images, so many at a time.
 fn runner(model: &str, micro: usize) -> Runner {
-    Classifier::read(model).runner(&[0..24], micro, 1 << 20)
+    let all = 0..24;
+    Classifier::read(model).runner(std::slice::from_ref(&all), micro, 1 << 20)
 }
 
 /// A layer named as in the fixture: a tensor, or the head.

@@ -41,6 +41,10 @@ pub fn significant(value: f64) -> String {
 pub fn with_error(value: f64, error: Option<f64>) -> String {
     let text = aligned(value);
     let Some(error) = error.filter(|it| it.is_finite()) else { return text };
+    // A value lost in its error is told in the error's decimals.
+    if text.contains('e') && value.abs() < 0.001 && (5e-5..1.0).contains(&error.abs()) {
+        return format!("{} ±{error:.4}", minus(&format!("{value:.4}")));
+    }
     match text.split_once('.') {
         Some((_, decimals)) if !text.contains('e') => {
             let digits = decimals.len();
@@ -209,6 +213,7 @@ mod tests {
         assert_eq!(with_error(0.018_4, Some(9.7e-4)), "0.0184 ±0.0010");
         assert_eq!(with_error(0.4, Some(1e-9)), "0.400 ±<0.001");
         assert_eq!(with_error(4.5e-5, Some(1e-6)), "4.5e-5 ±1.0e-6");
+        assert_eq!(with_error(-2.3e-4, Some(0.0031)), "−0.0002 ±0.0031");
         assert_eq!(with_error(0.4, None), "0.400");
         assert_eq!(coefficient(-0.001), "0.00");
         assert_eq!(coefficient(-0.5), "−0.50");

@@ -18,6 +18,7 @@ use crate::app::message::Pick;
 use crate::app::sheet::{Interval, Relation, Row};
 use crate::app::update::context;
 use crate::app::{Model, format};
+use crate::sweep::spec::Role;
 
 use super::columns::{self, Column};
 use super::curves::window;
@@ -72,6 +73,9 @@ fn claim(model: &Model, columns: usize) -> Vec<String> {
         (Some(claim), _) => claim.clone(),
         (None, None) => {
             "No sharpness is measured in this run; a asks for it while the sweep goes on.".into()
+        }
+        (None, Some(_)) if model.run.with_role(Role::Ood).next().is_none() => {
+            "This run has no dataset out of distribution for sharpness to go with.".into()
         }
         (None, Some(_)) => {
             "Not enough yet: three points with both sharpness and OOD accuracy are needed.".into()

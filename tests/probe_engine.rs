@@ -138,7 +138,7 @@ fn answers_depend_on_the_question_alone() {
         };
         let mut one = engine(&world);
         let accuracy = measure(&mut one, 0.4, 0);
-        let mut all = |order: &mut dyn Iterator<Item = Option<&LayerInfo>>, path: &[f64]| {
+        let all = |order: &mut dyn Iterator<Item = Option<&LayerInfo>>, path: &[f64]| {
             let mut engine = engine(&world);
             for &alpha in path {
                 measure(&mut engine, alpha, 1);

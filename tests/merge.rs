@@ -1,4 +1,5 @@
 //! Merged checkpoints: what the engine measures at a point of a variant, as a file.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 #![cfg(feature = "torch")]
 
 mod world;

@@ -1,4 +1,5 @@
 //! Sharpness against PyTorch, against the whole model run plainly, and against its own promises.
+#![allow(clippy::single_range_in_vec_init)] // batches, of which there may be one
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 

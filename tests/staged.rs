@@ -1,4 +1,5 @@
 //! The model run from the middle, against the same model run whole.
+#![allow(clippy::single_range_in_vec_init)] // batches, of which there may be one
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 

@@ -1,5 +1,6 @@
 //! Variants in the engine: against checkpoints whose tensors were edited by plain code, back to
 //! dense bit for bit, in any order, with stored and moving heads.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 #![cfg(feature = "torch")]
 
 mod world;

@@ -37,7 +37,7 @@ pub enum Line {
 }
 
 /// The form.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ask {
     /// What is asked for.
     pub what: What,
@@ -53,18 +53,6 @@ pub struct Ask {
 
 /// Radii to choose from.
 const RHOS: [f64; 8] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
-
-impl Default for Ask {
-    fn default() -> Self {
-        Self {
-            what: What::default(),
-            sharpness: SharpnessSpec::default(),
-            barriers: BarrierSpec::default(),
-            curvature: CurvatureSpec::default(),
-            at: 0,
-        }
-    }
-}
 
 /// The value `by` places on in a ring; the first where it is not in it.
 fn turn<T: Copy + PartialEq>(ring: &[T], now: T, by: isize) -> T {

@@ -67,7 +67,7 @@ pub fn aligned(value: f64) -> String {
     let digits = match size {
         _ if !value.is_finite() => return "?".to_string(),
         0.0 => return "0".to_string(),
-        v if v >= 99_999.5 || v < 0.001 => return minus(&format!("{value:.1e}")),
+        v if !(0.001..99_999.5).contains(&v) => return minus(&format!("{value:.1e}")),
         v if v >= 99.95 => 0,
         v if v >= 9.995 => 1,
         v if v >= 0.9995 => 2,

@@ -112,7 +112,7 @@ fn twin(
     use crate::checkpoint::{Overrides, Pair};
     use crate::dataset::{DEFAULT_TEMPLATE, read_classes, read_templates};
     let pair = Pair::open(&request.zeroshot, &request.finetuned, &Overrides::default())?;
-    if !pair.head.is_some_and(|head| head.zeroshot != head.finetuned) {
+    if pair.head.is_none_or(|head| head.zeroshot == head.finetuned) {
         anyhow::bail!("expected a linear head at one end only; leave `--head-classes` out");
     }
     let classes = read_classes(classes)?;

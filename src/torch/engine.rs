@@ -337,10 +337,13 @@ pub(super) struct Heads {
     /// Which list each dataset has; unused with a stored head.
     list_of: Vec<usize>,
     /// Zero-shot heads, with where the text tower stood (`None`: the same everywhere).
-    made: Vec<(usize, Option<(Alpha, Plan)>, Head)>,
+    made: Vec<MadeHead>,
     /// The rows of the stored head that were asked for last.
     rows: Option<Head>,
 }
+
+/// Class list, where the text tower stood, and the head.
+type MadeHead = (usize, Option<(Alpha, Plan)>, Head);
 
 #[derive(Debug, PartialEq)]
 struct List {

@@ -300,6 +300,6 @@ mod tests {
     fn batches_are_whole_unless_there_is_only_one() {
         assert_eq!(batches(600, 128, 4), [0..128, 128..256, 256..384, 384..512]);
         assert_eq!(batches(300, 128, 4), [0..128, 128..256]);
-        assert_eq!(batches(50, 128, 4).as_slice(), &[0..50]);
+        assert_eq!(batches(50, 128, 4), vec![0..50; 1]);
     }
 }

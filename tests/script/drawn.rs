@@ -1,4 +1,5 @@
 //! Screens as text.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fmt::Write;
 

@@ -1,5 +1,6 @@
 //! What is measured beside accuracy in a scripted run: the pretend engine's
 //! answers, and variants whose accuracy is the dense one's, shifted.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use alphascope::sim::{SimEngine, SimScript};
 use alphascope::sweep::engine::{Engine, Steer};

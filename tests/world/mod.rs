@@ -1,4 +1,5 @@
 //! Small random checkpoints and images made on the spot, and what CLIP is by definition, in float64.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::collections::BTreeMap;

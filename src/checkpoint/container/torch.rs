@@ -108,7 +108,7 @@ fn foreign(graph: &Graph<'_>) -> BTreeSet<String> {
         .filter_map(|id| graph.global(id))
         .filter(|(module, name)| {
             let torch = module.starts_with("torch.") || matches!(*module, "torch" | "collections");
-            !torch && !module.starts_with("__torch__") && !(*module == "builtins" && *name == "set")
+            !(torch || module.starts_with("__torch__") || (*module == "builtins" && *name == "set"))
         })
         .map(|(module, name)| format!("{module}.{name}").chars().take(80).collect())
         .take(SHOWN)

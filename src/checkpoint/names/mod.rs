@@ -209,8 +209,8 @@ pub fn canonical<'a>(
     let mut stacks: BTreeMap<String, [Option<String>; 3]> = BTreeMap::new();
     for (plain, &name) in &files {
         let head = || {
-            let ends = beginnings.iter().filter_map(|start| plain.strip_prefix(start));
-            ends.filter(|end| stored_head(end).is_some()).next()
+            let mut ends = beginnings.iter().filter_map(|start| plain.strip_prefix(start));
+            ends.find(|end| stored_head(end).is_some())
         };
         let Some(own) = plain.strip_prefix(prefix).or_else(head) else {
             let first = plain.split('.').next().unwrap_or_default();

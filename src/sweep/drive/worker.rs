@@ -66,7 +66,8 @@ impl<'a> Worker<'a> {
                 End::Lost(message) => Some(message.clone()),
                 _ => None,
             };
-            let told = self.queue.lock().end(self.id, job.unit, end);
+            // Whoever waits may take what is given back.
+            let told = self.queue.change(|state| state.end(self.id, job.unit, end));
             self.tell(told);
             if let Some(message) = lost {
                 self.tell(Told::Lost(self.id, message));

@@ -84,7 +84,7 @@ pub fn correlate(xs: &[f64], ys: &[f64], seed: u64) -> Coefficients {
     let mut draw = Vec::with_capacity(n);
     for _ in 0..DRAWS {
         draw.clear();
-        draw.extend((0..n).map(|_| points[((rng.next_u64() >> 32) * n as u64 >> 32) as usize]));
+        draw.extend((0..n).map(|_| points[(((rng.next_u64() >> 32) * n as u64) >> 32) as usize]));
         for (all, value) in drawn.iter_mut().zip(all_three(&draw)) {
             all.extend(value);
         }

@@ -89,7 +89,7 @@ fn check(got: &[PathResult], base: &Weights, moved: &Weights, layer: &LayerInfo)
 }
 
 fn compare((zero, one): (Weights, Weights), layers: &[&str]) {
-    let pair = world(&[zero.clone()], &[one.clone()]);
+    let pair = world(std::slice::from_ref(&zero), std::slice::from_ref(&one));
     let mut engine = engine(&pair);
     for (base, alpha) in [
         (Base::Finetuned, 0.3),
@@ -166,7 +166,7 @@ fn size(tensors: &BTreeMap<String, Tensor>) -> f64 {
 #[test]
 fn the_control_goes_as_far_in_a_seeded_random_direction() {
     let (zero, one) = stored();
-    let pair = world(&[zero.clone()], &[one.clone()]);
+    let pair = world(std::slice::from_ref(&zero), std::slice::from_ref(&one));
     let mut engine = engine(&pair);
     let seed = pair.inputs.spec.sweep.seed;
     for name in ["block.1", "head", "visual.proj"] {

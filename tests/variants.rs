@@ -79,7 +79,7 @@ fn edit(
 #[test]
 fn a_variant_is_the_checkpoint_edited_by_plain_code() {
     let (zero, one, text) = (image_tower(1), image_tower(2), text_tower(3));
-    let world = world(&[zero.clone(), text.clone()], &[one.clone()]);
+    let world = world(&[zero.clone(), text.clone()], std::slice::from_ref(&one));
     let mut engine = engine(&world);
     let head = zero_shot(&text, &CLASSES, 20.0);
     for alpha in [0.0, 0.3, 0.75, 1.0] {

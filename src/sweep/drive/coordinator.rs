@@ -37,6 +37,8 @@ pub(super) struct Coordinator<'a> {
     stop_asked: bool,
     /// Asked to be left out, and still in hand.
     leaving: Vec<Leaving>,
+    /// All seems done: if nobody asks for more, it is.
+    last_call: bool,
     /// All is done: workers were sent home.
     over: bool,
     failed: bool,
@@ -95,6 +97,7 @@ impl<'a> Coordinator<'a> {
             pause_asked: false,
             stop_asked: false,
             leaving: Vec::new(),
+            last_call: false,
             over: false,
             failed: false,
             meter: Meter::new(workers),
@@ -371,7 +374,12 @@ impl<'a> Coordinator<'a> {
                 self.emit(Event::Paused);
             }
         }
-        if over && self.leaving.is_empty() && !self.doctor() {
+        if !(over && self.leaving.is_empty()) {
+            self.last_call = false;
+        } else if !std::mem::replace(&mut self.last_call, true) {
+            // Who was just told of something may answer: commands are looked at
+            // once more before the sweep is over.
+        } else if !self.doctor() {
             self.over = true;
             self.queue.set(Control::Stop);
         }

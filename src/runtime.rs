@@ -449,7 +449,8 @@ impl Loop {
     }
 
     fn draw(&mut self, screen: &mut terminal::Screen<Tty>) {
-        if self.gate.draw(Instant::now()) {
+        let data = self.gate.draw(Instant::now());
+        if data || std::mem::take(&mut self.model.due) {
             self.model.settle();
         }
         if self.theme.look() != self.model.look {

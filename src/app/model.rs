@@ -92,6 +92,9 @@ pub struct Model {
     pub size: (u16, u16),
     /// [`Model::run`] has changed since [`Model::board`] was made.
     pub(super) stale: bool,
+    /// A key asked for what is not derived yet: the next frame must not wait for
+    /// the run's next event.
+    pub due: bool,
 }
 
 impl Model {
@@ -120,6 +123,7 @@ impl Model {
             help: None,
             size: (80, 24),
             stale: false,
+            due: false,
         }
     }
 

@@ -197,6 +197,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             model.tab = tab;
             // Each screen derives what it alone shows.
             model.stale = true;
+            model.due = true;
         }
         Action::Variant => layers::next_variant(model),
         Action::Layers(act) => return layers::act(model, act),
@@ -227,6 +228,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::CursorBest => {
             live.cursor = None;
             model.stale |= model.tab == Tab::Compare;
+            model.due |= model.stale;
         }
         Action::FocusNext => step_focus(model, 1),
         Action::FocusPrevious => step_focus(model, -1),
@@ -292,6 +294,7 @@ fn picked(model: &mut Model, pick: Pick) {
         Pick::Tab(tab) => {
             model.tab = tab;
             model.stale = true;
+            model.due = true;
         }
     }
 }
@@ -301,6 +304,7 @@ fn set_cursor(model: &mut Model, at: usize) {
     model.live.cursor = last.map(|last| at.min(last));
     // Differences there are taken at the cursor.
     model.stale |= model.tab == Tab::Compare;
+    model.due |= model.stale;
 }
 
 fn step_cursor(model: &mut Model, by: isize) {

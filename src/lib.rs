@@ -12,6 +12,7 @@ pub mod demo;
 pub mod headless;
 pub mod inputs;
 pub mod launch;
+mod mapped;
 pub mod merge;
 pub mod priority;
 pub mod report;

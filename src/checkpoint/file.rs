@@ -4,7 +4,6 @@ mod attach;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::container::{self, Container, Contents, RawTensor};
@@ -13,6 +12,7 @@ use super::locate::{Located, locate};
 use super::names::{self, Dialect, Names, Recipe};
 use super::positions;
 use super::tensor::{Dtype, TensorView, concatenate, transposed};
+use crate::mapped::Mapped;
 
 /// One opened checkpoint: memory-mapped, its tensors under canonical names.
 ///
@@ -23,7 +23,7 @@ pub struct Checkpoint {
     path: PathBuf,
     /// Name of the model folder that was given.
     folder: Option<String>,
-    maps: Vec<Mapped>,
+    sources: Vec<Source>,
     container: Container,
     metadata: BTreeMap<String, String>,
     foreign: BTreeSet<String>,
@@ -46,31 +46,15 @@ struct Resized {
 }
 
 /// A file and its bytes.
-struct Mapped {
+struct Source {
     path: PathBuf,
-    /// `None` where the file is empty.
-    map: Option<memmap2::Mmap>,
+    map: Mapped,
 }
 
-impl Mapped {
+impl Source {
     fn open(path: &Path) -> Result<Self, CheckpointError> {
         let read = |source| CheckpointError::Read { path: path.into(), source };
-        let file = File::open(path).map_err(read)?;
-        let length = file.metadata().map_err(read)?.len();
-        let map = if length == 0 {
-            None
-        } else {
-            // SAFETY: the mapping is private and read-only, and views borrow it from the
-            // checkpoint. What remains is another process changing the file meanwhile: values
-            // would change under us (they are plain bytes, any pattern is valid) or, if it is
-            // cut short, the process gets SIGBUS, as the type's documentation says.
-            Some(unsafe { memmap2::Mmap::map(&file) }.map_err(read)?)
-        };
-        Ok(Self { path: path.into(), map })
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or_default()
+        Ok(Self { path: path.into(), map: Mapped::open(path).map_err(read)? })
     }
 }
 
@@ -84,10 +68,10 @@ impl Checkpoint {
     /// single ViT image tower, or has a weight of a type that is no float.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let Located { path, files, index, folder, select, mut notices } = locate(path)?;
-        let maps = files.iter().map(|file| Mapped::open(file)).collect::<Result<Vec<_>, _>>()?;
+        let sources = files.iter().map(|file| Source::open(file)).collect::<Result<Vec<_>, _>>()?;
         let mut contents: Option<Contents> = None;
-        for (at, mapped) in maps.iter().enumerate() {
-            let mut part = container::read(&mapped.path, mapped.bytes())?;
+        for (at, source) in sources.iter().enumerate() {
+            let mut part = container::read(&source.path, &source.map)?;
             part.tensors.values_mut().for_each(|tensor| tensor.file = at);
             match &mut contents {
                 None => contents = Some(part),
@@ -95,7 +79,7 @@ impl Checkpoint {
                     for (name, tensor) in part.tensors {
                         if whole.tensors.insert(name.clone(), tensor).is_some() {
                             return Err(CheckpointError::Tensor {
-                                path: mapped.path.clone(),
+                                path: source.path.clone(),
                                 tensor: name,
                                 message: "another shard has it too; remove one".into(),
                             });
@@ -130,7 +114,7 @@ impl Checkpoint {
         let mut checkpoint = Self {
             path,
             folder,
-            maps,
+            sources,
             container,
             metadata,
             foreign,
@@ -302,13 +286,13 @@ impl Checkpoint {
 
     /// The files that hold its tensors: one, or shards.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.maps.iter().map(|mapped| mapped.path.as_path())
+        self.sources.iter().map(|source| source.path.as_path())
     }
 
     /// Size of its files together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.maps.iter().map(|mapped| mapped.bytes().len() as u64).sum()
+        self.sources.iter().map(|source| source.map.len() as u64).sum()
     }
 
     /// Canonical names, sorted.
@@ -352,7 +336,7 @@ impl Checkpoint {
         let recipe = self.names.recipes.get(name)?;
         let own = |source: &str| {
             let raw = self.raw.get(source)?;
-            raw.view(self.maps.get(raw.file)?.bytes())
+            raw.view(&self.sources.get(raw.file)?.map)
         };
         match recipe {
             Recipe::One(source) => own(source)?.reshaped(shape.clone()),
@@ -418,10 +402,10 @@ impl Checkpoint {
     /// opened.
     pub fn hash(&self) -> Result<String, CheckpointError> {
         let mut hasher = blake3::Hasher::new();
-        for Mapped { path, map } in &self.maps {
+        for Source { path, map } in &self.sources {
             let read = |source| CheckpointError::Read { path: path.clone(), source };
             let now = std::fs::metadata(path).map_err(read)?.len();
-            let then = map.as_ref().map_or(0, |map| map.len() as u64);
+            let then = map.len() as u64;
             if now != then {
                 return Err(CheckpointError::Damaged {
                     path: path.clone(),
@@ -429,7 +413,7 @@ impl Checkpoint {
                     message: format!("it had {then} bytes when opened and has {now} now"),
                 });
             }
-            hasher.update_rayon(map.as_deref().unwrap_or_default());
+            hasher.update_rayon(map);
         }
         Ok(hasher.finalize().to_hex().to_string())
     }

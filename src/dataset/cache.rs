@@ -9,20 +9,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use rayon::prelude::*;
 
 use super::disk::{Disk, Key as Content};
-use super::{Dataset, DatasetError, Preprocess};
+use super::{Crop, Dataset, DatasetError, Preprocess};
 use crate::sweep::ids::DatasetId;
 
 /// Which image: dataset and index.
 type Key = (DatasetId, usize);
 
 /// Pixels, or why there are none.
-type Decoded = Result<Arc<[u8]>, String>;
+type Decoded = Result<Crop, String>;
 
 /// What is known about one image.
 enum Slot {
     /// A thread is decoding it.
     Busy,
-    Ready(Arc<[u8]>),
+    Ready(Crop),
     /// It cannot be decoded, and why: not tried again.
     Bad(String),
 }
@@ -89,14 +89,13 @@ impl PixelCache {
         self.preprocess
     }
 
-    /// Bytes of pixels kept right now.
+    /// Bytes of pixels kept right now, those that are mapped from disk included.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.lock().bytes
     }
 
-    /// The crops of some images, in the order asked for: each RGB, 8 bits,
-    /// shape \[size, size, 3\]. What is not kept is decoded on all cores; what
+    /// The crops of some images, in the order asked for. What is not kept is decoded on all cores; what
     /// another thread is decoding is waited for.
     ///
     /// # Errors
@@ -107,7 +106,7 @@ impl PixelCache {
         id: DatasetId,
         dataset: &Dataset,
         images: &[usize],
-    ) -> Result<Vec<Arc<[u8]>>, DatasetError> {
+    ) -> Result<Vec<Crop>, DatasetError> {
         let mut found: HashMap<usize, Decoded> = HashMap::new();
         loop {
             let mut mine = Vec::new();
@@ -205,7 +204,7 @@ impl PixelCache {
         });
         let found = kept.as_ref().and_then(|(disk, key)| disk.get(*key, self.preprocess.bytes()));
         if let Some(pixels) = found {
-            return Ok(pixels.into());
+            return Ok(pixels);
         }
         let pixels =
             self.preprocess.decode_within(&bytes, frame).map_err(|error| error.to_string())?;
@@ -281,8 +280,12 @@ mod tests {
         Dataset::open(&spec).unwrap()
     }
 
-    fn values(pixels: &[Arc<[u8]>]) -> Vec<u8> {
+    fn values(pixels: &[Crop]) -> Vec<u8> {
         pixels.iter().map(|p| p[0]).collect()
+    }
+
+    fn same(a: &Crop, b: &Crop) -> bool {
+        std::ptr::eq(&raw const **a, &raw const **b)
     }
 
     #[test]
@@ -293,7 +296,7 @@ mod tests {
         let first = cache.pixels(ID, &data, &[3, 0, 3, 6]).unwrap();
         assert_eq!(values(&first), [30, 0, 30, 60]);
         let again = cache.pixels(ID, &data, &[6, 3]).unwrap();
-        assert!(Arc::ptr_eq(&again[1], &first[0]));
+        assert!(same(&again[1], &first[0]));
         assert_eq!(cache.bytes(), 3 * 12);
     }
 
@@ -306,7 +309,7 @@ mod tests {
         cache.pixels(ID, &data, &[2]).unwrap();
         assert_eq!(cache.bytes(), 24);
         let again = cache.pixels(ID, &data, &[1, 0]).unwrap();
-        assert!(Arc::ptr_eq(&again[0], &first[1]) && !Arc::ptr_eq(&again[1], &first[0]));
+        assert!(same(&again[0], &first[1]) && !same(&again[1], &first[0]));
         // More than the budget in one call is still all there.
         assert_eq!(
             values(&cache.pixels(ID, &data, &[0, 1, 2, 3, 4]).unwrap()),

@@ -3,21 +3,30 @@
 //!
 //! A file is written beside and renamed, so that any number of runs may fill the
 //! same folder at once; it ends with a checksum, so that one that was torn by a
-//! power cut counts as absent. When the folder grows over its limit the oldest
+//! power cut counts as absent. Pixels are read in place, through a mapping: a
+//! file is never changed after it has its name, only unlinked or replaced, and
+//! what is mapped outlives that. When the folder grows over its limit the oldest
 //! files go. Nothing here is an error: without the folder images are decoded.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
+
+use super::Crop;
+use crate::mapped::Mapped;
 
 /// Bytes of the checksum at a file's end.
 const CHECK: usize = blake3::OUT_LEN;
 
 /// What is kept of the limit when the folder is over it.
 const KEPT_PERCENT: u64 = 80;
+
+/// Files mapped at once; further ones are copied. Linux allows a program 65,530
+/// mappings, and the memory of libtorch is made of them too.
+const MOST_MAPPED: usize = 1 << 14;
 
 /// Names the files being written, within this process.
 static WRITTEN: AtomicU64 = AtomicU64::new(0);
@@ -30,6 +39,10 @@ pub(super) struct Disk {
     /// Bytes in the folder as far as this process knows; `None` before it
     /// looked, or after it could not write.
     used: Mutex<Used>,
+    /// Files mapped right now.
+    mapped: Arc<AtomicUsize>,
+    /// How many may be: none where a mapping would not outlive its file.
+    most_mapped: OnceLock<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +69,13 @@ impl Key {
 impl Disk {
     /// Keeps images in `dir`, at most about `limit` bytes.
     pub(super) fn new(dir: PathBuf, limit: u64) -> Self {
-        Self { dir, limit, used: Mutex::new(Used::Unknown) }
+        Self {
+            dir,
+            limit,
+            used: Mutex::new(Used::Unknown),
+            mapped: Arc::default(),
+            most_mapped: OnceLock::new(),
+        }
     }
 
     fn path(&self, key: Key) -> PathBuf {
@@ -65,10 +84,18 @@ impl Disk {
     }
 
     /// The pixels, when they are there whole: `bytes` of them.
-    pub(super) fn get(&self, key: Key, bytes: usize) -> Option<Vec<u8>> {
-        let mut file = fs::read(self.path(key)).ok()?;
-        let check = (file.len() == bytes + CHECK).then(|| file.split_off(bytes))?;
-        (blake3::hash(&file).as_bytes()[..] == check[..]).then_some(file)
+    pub(super) fn get(&self, key: Key, bytes: usize) -> Option<Crop> {
+        let map = Mapped::open(&self.path(key)).ok()?;
+        // The length first: beyond the end of a torn file there is nothing to read.
+        if map.len() != bytes + CHECK {
+            return None;
+        }
+        let (pixels, check) = map.split_at(bytes);
+        if blake3::hash(pixels).as_bytes()[..] != check[..] {
+            return None;
+        }
+        let most = || if keeps_unlinked(&self.dir) { MOST_MAPPED } else { 0 };
+        Some(Crop::kept(map, bytes, &self.mapped, *self.most_mapped.get_or_init(most)))
     }
 
     /// Keeps pixels. After the first time that it cannot, nothing is written.
@@ -124,6 +151,31 @@ impl Disk {
     }
 }
 
+/// Whether a mapped file stays readable after any program on any machine has
+/// unlinked it. A network's file system forgets it instead, and reading on would
+/// be SIGBUS: cache folders often lie on one, in a home shared by many machines.
+#[cfg(target_os = "linux")]
+fn keeps_unlinked(dir: &Path) -> bool {
+    /// ext2 to ext4, XFS, Btrfs, tmpfs, overlay, ZFS, F2FS, bcachefs: as `statfs` names them.
+    const LOCAL: [u64; 8] = [
+        0xef53,
+        0x5846_5342,
+        0x9123_683e,
+        0x0102_1994,
+        0x794c_7630,
+        0x2fc1_2fc1,
+        0xf2f5_2010,
+        0xca45_1a4e,
+    ];
+    rustix::fs::statfs(dir).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64)))
+}
+
+/// Not known here: nothing stays mapped.
+#[cfg(not(target_os = "linux"))]
+fn keeps_unlinked(_: &Path) -> bool {
+    false
+}
+
 struct Kept {
     path: PathBuf,
     bytes: u64,
@@ -147,18 +199,22 @@ fn files(dir: &Path) -> Vec<Kept> {
 mod tests {
     use super::*;
 
+    fn found(disk: &Disk, key: Key, bytes: usize) -> Option<Vec<u8>> {
+        disk.get(key, bytes).map(|crop| crop.to_vec())
+    }
+
     #[test]
     fn what_is_kept_is_found_by_content_and_by_what_is_done() {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::new(dir.path().join("pixels"), 1 << 20);
         let key = Key::new(b"jpeg", "clip 2");
-        assert_eq!(disk.get(key, 12), None);
+        assert_eq!(found(&disk, key, 12), None);
         disk.put(key, &[7; 12]);
         let again = Disk::new(dir.path().join("pixels"), 1 << 20);
-        assert_eq!(again.get(key, 12), Some(vec![7; 12]));
-        assert_eq!(again.get(key, 27), None, "of another size");
-        assert_eq!(again.get(Key::new(b"jpeg", "clip 3"), 12), None);
-        assert_eq!(again.get(Key::new(b"jpeG", "clip 2"), 12), None);
+        assert_eq!(found(&again, key, 12), Some(vec![7; 12]));
+        assert_eq!(found(&again, key, 27), None, "of another size");
+        assert_eq!(found(&again, Key::new(b"jpeg", "clip 3"), 12), None);
+        assert_eq!(found(&again, Key::new(b"jpeG", "clip 2"), 12), None);
     }
 
     #[test]
@@ -170,14 +226,14 @@ mod tests {
         let whole = fs::read(disk.path(key)).unwrap();
         for cut in 0..whole.len() {
             fs::write(disk.path(key), &whole[..cut]).unwrap();
-            assert_eq!(disk.get(key, 30), None);
+            assert_eq!(found(&disk, key, 30), None);
         }
         let mut flipped = whole;
         flipped[3] ^= 1;
         fs::write(disk.path(key), flipped).unwrap();
-        assert_eq!(disk.get(key, 30), None);
+        assert_eq!(found(&disk, key, 30), None);
         disk.put(key, &[1; 30]);
-        assert_eq!(disk.get(key, 30), Some(vec![1; 30]));
+        assert_eq!(found(&disk, key, 30), Some(vec![1; 30]));
     }
 
     #[test]
@@ -190,7 +246,11 @@ mod tests {
                 disk.put(Key::new(&[run, i], ""), &[i; 68]);
                 assert!(total() <= 1000);
             }
-            assert_eq!(disk.get(Key::new(&[run, 19], ""), 68), Some(vec![19; 68]), "the newest");
+            assert_eq!(
+                found(&disk, Key::new(&[run, 19], ""), 68),
+                Some(vec![19; 68]),
+                "the newest"
+            );
         }
         assert!(total() >= 700);
     }
@@ -206,12 +266,81 @@ mod tests {
                     for i in 0..50_u8 {
                         let key = Key::new(&[i % 10], "");
                         disk.put(key, &[i % 10; 64]);
-                        assert_eq!(disk.get(key, 64), Some(vec![i % 10; 64]));
+                        assert_eq!(found(disk, key, 64), Some(vec![i % 10; 64]));
                     }
                 });
             }
         });
         assert_eq!(files(dir.path()).len(), 10);
+    }
+
+    /// A disk that may keep files mapped, wherever the tests run.
+    fn mapping(dir: &Path, limit: u64, most: usize) -> Disk {
+        let disk = Disk::new(dir.into(), limit);
+        disk.most_mapped.set(most).unwrap();
+        disk
+    }
+
+    #[test]
+    fn what_is_mapped_outlives_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = mapping(dir.path(), 100_000, 100);
+        let key = |i: u8| Key::new(&[i], "");
+        let pixels = |i: u8| vec![i; 20_000];
+        (0..4).for_each(|i| disk.put(key(i), &pixels(i)));
+        let held: Vec<Crop> = (0..4).map(|i| disk.get(key(i), 20_000).unwrap()).collect();
+        assert!(held.iter().all(Crop::is_mapped));
+        // Another run over the limit deletes them, a third one writes one anew.
+        let other = mapping(dir.path(), 100_000, 100);
+        (10..20).for_each(|i| other.put(key(i), &pixels(i)));
+        assert!((0..4).all(|i| !disk.path(key(i)).exists()));
+        other.put(key(2), &pixels(99));
+        for (i, crop) in (0..).zip(&held) {
+            assert_eq!(crop[..], pixels(i)[..]);
+        }
+        assert_eq!(found(&disk, key(2), 20_000), Some(pixels(99)), "the new one");
+    }
+
+    #[test]
+    fn so_many_are_mapped_and_the_rest_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = mapping(dir.path(), 1 << 20, 2);
+        let key = Key::new(b"x", "y");
+        disk.put(key, &[5; 300]);
+        let get = || disk.get(key, 300).unwrap();
+        let mut held = [get(), get(), get()];
+        assert_eq!(held.each_ref().map(Crop::is_mapped), [true, true, false]);
+        assert!(held.iter().all(|crop| crop[..] == [5; 300]));
+        // One that is given back makes room; a clone counts once.
+        let clone = held[0].clone();
+        held[0] = Crop::from(vec![]);
+        assert!(!get().is_mapped());
+        drop(clone);
+        assert!(get().is_mapped());
+    }
+
+    #[test]
+    fn builders_at_once_leave_one_whole_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Key::new(b"same", "image");
+        let start = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let disk = mapping(dir.path(), 1 << 20, 1000);
+                    start.wait();
+                    let mut held = Vec::new();
+                    for _ in 0..20 {
+                        disk.put(key, &[3; 16_000]);
+                        // Never half of it, whoever is writing.
+                        held.push(disk.get(key, 16_000).unwrap());
+                    }
+                    assert!(held.iter().all(|crop| crop[..] == [3; 16_000]));
+                });
+            }
+        });
+        let left = files(dir.path());
+        assert_eq!(left.iter().map(|file| file.bytes).collect::<Vec<_>>(), [16_032]);
     }
 
     #[test]
@@ -222,7 +351,7 @@ mod tests {
         let disk = Disk::new(file, 1 << 20);
         let key = Key::new(b"x", "y");
         disk.put(key, &[1; 30]);
-        assert_eq!(disk.get(key, 30), None);
+        assert_eq!(found(&disk, key, 30), None);
         assert!(matches!(*disk.used.lock().unwrap(), Used::Closed));
     }
 }

@@ -11,6 +11,7 @@
 //! ```
 
 mod cache;
+mod crop;
 pub mod decode;
 mod describe;
 mod disk;
@@ -37,6 +38,7 @@ use serde::Serialize;
 use crate::sweep::event::Benchmark;
 
 pub use cache::PixelCache;
+pub use crop::Crop;
 pub use decode::{DecodeError, Preprocess};
 pub use describe::{ClassCount, Depth, Description, Sizes, Unreadable, describe};
 pub use error::DatasetError;

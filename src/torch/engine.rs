@@ -16,6 +16,7 @@ use super::weights::Tensors;
 use super::{memory, precision, runtime, threads};
 use crate::checkpoint::Architecture;
 use crate::checkpoint::names::{is_head, is_text};
+use crate::dataset::Crop;
 use crate::inputs::{Inputs, LoadedDataset};
 use crate::sparsify::{Plan, Zeros};
 use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
@@ -163,7 +164,7 @@ impl TorchEngine {
         &mut self,
         at: &Point,
         spot: &Spot,
-        pixels: &[Arc<[u8]>],
+        pixels: &[Crop],
     ) -> Result<(Vec<f32>, usize), TorchError> {
         let Self { inputs, model, heads, .. } = self;
         let features = model.features_at(pixels, spot)?;
@@ -210,7 +211,7 @@ impl TorchEngine {
     }
 
     /// Where a logit stopped being finite, for people.
-    fn explain(&self, pixels: &Arc<[u8]>) -> String {
+    fn explain(&self, pixels: &Crop) -> String {
         match self.model.first_not_finite(pixels) {
             Ok(Some(layer)) => format!("first in layer {layer}"),
             Ok(None) => "every layer's activations are, so the class weights are not".into(),

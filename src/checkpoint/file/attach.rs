@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Checkpoint, Mapped};
+use super::{Checkpoint, Source};
 use crate::checkpoint::container;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT, Recipe};
@@ -24,8 +24,8 @@ impl Checkpoint {
         if !std::fs::metadata(path).map_err(read)?.is_file() {
             return Err(read(std::io::Error::other("not a regular file")));
         }
-        let mapped = Mapped::open(path)?;
-        let mut tensors = container::read(path, mapped.bytes())?.tensors;
+        let source = Source::open(path)?;
+        let mut tensors = container::read(path, &source.map)?.tensors;
         let prefix = PREFIXES.into_iter().find(|prefix| {
             tensors.get(&format!("{prefix}weight")).is_some_and(|head| head.shape.len() == 2)
         });
@@ -40,8 +40,8 @@ impl Checkpoint {
                 ),
             });
         };
-        let file = self.maps.len();
-        self.maps.push(mapped);
+        let file = self.sources.len();
+        self.sources.push(source);
         for (part, canonical) in [("weight", HEAD_WEIGHT), ("bias", HEAD_BIAS)] {
             let Some(mut tensor) = tensors.remove(&format!("{prefix}{part}")) else { continue };
             tensor.file = file;

@@ -13,15 +13,16 @@ use crate::dataset;
 use crate::demo;
 use crate::headless;
 use crate::launch::{Launch, Measure, Request, SPEC_FILE};
-use crate::report;
+use crate::report::Format;
 use crate::sim::{SimScript, SimShape};
 use crate::sweep::event::Outcome;
 use crate::sweep::journal;
 use crate::sweep::plan::Shard;
 use crate::sweep::spec::{DoctorSpec, Spec};
-use crate::sweep::state::SweepState;
 
+mod inspect;
 mod merge;
+mod report;
 
 /// Exit code: bad usage or input.
 const BAD: u8 = 2;
@@ -129,12 +130,13 @@ enum Cmd {
         dir: PathBuf,
         /// As what
         #[arg(long, value_enum, default_value_t)]
-        format: report::Format,
+        format: Format,
         /// Where to, in place of stdout
         #[arg(long, value_name = "PATH")]
         out: Option<PathBuf>,
     },
-    /// Say what a checkpoint is; of two, how they compare
+    /// Say what a checkpoint is; of two, how they compare (exit code 2 if no sweep can be run
+    /// between them)
     Inspect {
         /// A checkpoint (the zero-shot one of two)
         checkpoint: PathBuf,
@@ -259,12 +261,12 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         None => screen::open(&cli, &config),
         Some(Cmd::Sweep(sweep)) => run_sweep(sweep, &config),
         Some(Cmd::Watch { dir }) => screen::watch(&dir, &cli.look, &config),
-        Some(Cmd::Report { dir, format, out }) => run_report(&dir, format, out.as_deref()),
+        Some(Cmd::Report { dir, format, out }) => report::run(&dir, format, out.as_deref()),
         Some(Cmd::Inspect { checkpoint, other: None, json }) => {
             print(&checkpoint::describe_values(&checkpoint)?, json)
         }
         Some(Cmd::Inspect { checkpoint, other: Some(other), json }) => {
-            print(&checkpoint::describe_pair(&checkpoint, &other)?, json)
+            inspect::pair(&checkpoint, &other, json)
         }
         Some(Cmd::Data { path, every, json }) => {
             let depth = if every { dataset::Depth::Every } else { dataset::Depth::Sample };
@@ -280,20 +282,6 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Some(Cmd::GpuCheck) => gpu_check(),
     }
-}
-
-fn run_report(dir: &Path, format: report::Format, out: Option<&Path>) -> anyhow::Result<u8> {
-    let mut reader = journal::Reader::open(dir)?;
-    let state = SweepState::replay(&reader.poll()?);
-    if let Some(text) = journal::damage(reader.damaged) {
-        writeln!(io::stderr(), "warning: {text}").context("cannot write to stderr")?;
-    }
-    let bytes = report::render(&state, format)?;
-    match out {
-        Some(path) => report::write(path, &bytes)?,
-        None => io::stdout().write_all(&bytes).context("cannot write to stdout")?,
-    }
-    Ok(0)
 }
 
 /// For people, or as JSON.

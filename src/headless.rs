@@ -42,6 +42,7 @@ pub fn run(launch: Launch, output: Output) -> anyhow::Result<Outcome> {
     let dir = launch.dir().to_path_buf();
     let mut show = Show::new(&dir, output);
     let handle = launch.start(Arc::new(|| {}))?;
+    show.known = handle.known;
     let mut state = SweepState::default();
     let mut stopping = false;
     let ended = loop {
@@ -116,6 +117,8 @@ struct Show {
     bar: ProgressBar,
     /// Rounds that were told as a line.
     told: usize,
+    /// Events still to come that were in the journal before.
+    known: usize,
 }
 
 impl Show {
@@ -131,7 +134,7 @@ impl Show {
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}") {
             bar.set_style(style.progress_chars("━━╌"));
         }
-        let show = Self { output, bar, told: 0 };
+        let show = Self { output, bar, told: 0, known: 0 };
         show.say(&format!("run folder: {}", dir.display()));
         show
     }
@@ -152,7 +155,11 @@ impl Show {
             let line = serde_json::to_string(event)?;
             return written(writeln!(io::stdout(), "{line}"));
         }
+        let known = self.known > 0;
+        self.known = self.known.saturating_sub(1);
         match event {
+            // Told when it was measured; what was planned is told again.
+            _ if known && is_past(event) => {}
             Event::Header(header) => {
                 let (ends, sets) = (
                     format!(
@@ -210,6 +217,16 @@ impl Show {
             }
             _ => {}
         }
+        if known && self.known == 0 {
+            self.told = whole_rounds(state);
+            let (done, total) = state.work();
+            self.say(&match (100 * done).checked_div(total) {
+                Some(percent) if done < total => {
+                    format!("going on: {percent} % was measured before")
+                }
+                _ => "all of this was measured before".to_string(),
+            });
+        }
         Ok(true)
     }
 
@@ -265,6 +282,18 @@ impl Show {
         });
         Ok(())
     }
+}
+
+/// True for what happened, false for what was decided.
+fn is_past(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Started { .. }
+            | Event::Measured(_)
+            | Event::CellFailed { .. }
+            | Event::Probed(_)
+            | Event::ProbeFailed { .. }
+    )
 }
 
 /// What a probe asks, for people.

@@ -37,6 +37,8 @@ pub struct SessionHandle {
     pub commands: Sender<Command>,
     /// The run folder.
     pub dir: PathBuf,
+    /// So many of the first events were in the journal before the session began.
+    pub known: usize,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -50,7 +52,7 @@ impl SessionHandle {
         dir: PathBuf,
         thread: Option<JoinHandle<()>>,
     ) -> Self {
-        Self { updates, commands, dir, thread }
+        Self { updates, commands, dir, known: 0, thread }
     }
 
     /// Waits for the session's thread; it ends soon after [`Update::Ended`].
@@ -97,6 +99,7 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
     let mut reader = journal::Reader::open(&dir)?;
     let mut known = reader.poll()?;
     let mut state = SweepState::replay(&known);
+    let before = if first { 0 } else { known.len() };
     if let Some(text) = journal::damage(reader.damaged) {
         known.push(Event::Notice { level: Level::Warning, text });
     }
@@ -141,7 +144,8 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
         path: dir.clone(),
         source,
     })?;
-    Ok(SessionHandle::new(receiver, commands, dir, Some(thread)))
+    let handle = SessionHandle::new(receiver, commands, dir, Some(thread));
+    Ok(SessionHandle { known: before, ..handle })
 }
 
 /// Journal first, watcher second.

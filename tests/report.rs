@@ -12,7 +12,9 @@ use alphascope::sweep::ids::{Alpha, AlphaId, DatasetId, ProbeId, VariantId, Work
 use alphascope::sweep::journal::JournalError;
 use alphascope::sweep::plan::{Shard, rounds};
 use alphascope::sweep::probe::{Direction, Probe, Probed};
-use alphascope::sweep::spec::{BarrierSpec, CurvatureSpec, Role, SharpnessSpec, Variant};
+use alphascope::sweep::spec::{
+    BarrierSpec, CurvatureSpec, Edit, Method, Role, SharpnessSpec, Variant,
+};
 use alphascope::sweep::state::{SweepState, cells_at};
 use serde_json::Value;
 
@@ -275,12 +277,103 @@ fn well_formed(xml: &str) {
     }
 }
 
+/// As [`whole`], with two variants.
+fn varied() -> SweepState {
+    let mut header = header(&SETS);
+    header.layers = alphascope::sim::layers(4);
+    for (name, layer) in [("trim <b>", "block.0"), ("reset", "block.1")] {
+        let edit = Edit {
+            layer: layer.into(),
+            method: Method::Delta,
+            amount: 0.5,
+            n: 2,
+            m: 4,
+            embeddings: false,
+        };
+        header.variants.push(Variant { name: name.into(), sparsify: vec![edit] });
+    }
+    run(&header, SimScript::default())
+}
+
+#[test]
+fn a_figure_has_a_panel_for_each_variant() {
+    let (one, three) = (text(&whole(), Format::Svg), text(&varied(), Format::Svg));
+    well_formed(&three);
+    let count = |text: &str, what: &str| text.matches(what).count();
+    assert_eq!((count(&one, "<g "), count(&three, "<g ")), (1, 3));
+    assert!(
+        three.contains("trim &lt;b&gt;") && three.contains("reset") && !one.contains(">dense<")
+    );
+    // Each with its curves, and with the dense mean to compare with.
+    let points = 5;
+    assert_eq!(count(&three, "<circle"), 3 * count(&one, "<circle") + 2 * points);
+    assert_eq!(count(&three, "fill-opacity"), 3 * count(&one, "fill-opacity") + 2);
+    assert_eq!((count(&three, "OOD mean, dense"), count(&three, ">fine-tuned<")), (2, 1));
+}
+
+/// Width, height and RGB of a PNG.
+fn decoded(bytes: &[u8]) -> (usize, usize, Vec<[u8; 3]>) {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+    let dots = reader.info().pixel_dims.unwrap();
+    assert_eq!((dots.xppu, dots.unit), (11_339, png::Unit::Meter), "288 to the inch");
+    let mut buffer = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut buffer).unwrap();
+    assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Rgb, png::BitDepth::Eight));
+    let pixels = buffer.chunks_exact(3).map(|it| [it[0], it[1], it[2]]).collect();
+    (info.width as usize, info.height as usize, pixels)
+}
+
+/// The number in an attribute.
+fn number(tag: &str, name: &str) -> f64 {
+    let (_, after) = tag.split_once(&format!(" {name}=\"")).unwrap();
+    after.split('"').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn pixels_are_the_same_figure() {
+    for (state, panels) in [(whole(), 1), (varied(), 3), (early(), 1)] {
+        let figure = text(&state, Format::Svg);
+        let (width, height, pixels) = decoded(&render(&state, Format::Png).unwrap());
+        assert_eq!((width, height), (3 * 860, 3 * (520 + 410 * (panels - 1))));
+        // Each point of each curve has its colour, where no later one lies over it.
+        let mut shift = 0.0;
+        let mut found: std::collections::BTreeMap<&str, (usize, usize)> = Default::default();
+        for tag in figure.split('<') {
+            if let Some(after) = tag.strip_prefix("g transform=\"translate(0 ") {
+                shift = after.split(')').next().unwrap().parse().unwrap();
+            }
+            if !tag.starts_with("circle") {
+                continue;
+            }
+            let (x, y) = (3.0 * number(tag, "cx"), 3.0 * (number(tag, "cy") + shift));
+            let colour = tag.split("fill=\"").nth(1).unwrap().split('"').next().unwrap();
+            let byte = |i: usize| u8::from_str_radix(&colour[i..i + 2], 16).unwrap();
+            let (hits, all) = found.entry(colour).or_default();
+            *all += 1;
+            *hits +=
+                usize::from(pixels[y as usize * width + x as usize] == [byte(1), byte(3), byte(5)]);
+        }
+        assert!(found.len() >= 4, "{found:?}");
+        assert!(found.values().all(|(hits, all)| 2 * hits > *all), "{found:?}");
+        // Words are drawn, with no font of the system's: title, numbers, names of the ends.
+        let ink = |x: std::ops::Range<usize>, y: std::ops::Range<usize>| {
+            let dark = |at: usize| pixels[at].iter().all(|&it| it < 110);
+            y.map(|y| x.clone().filter(|x| dark(3 * y * width + 3 * x)).count()).sum::<usize>()
+        };
+        let below = 410 * (panels - 1);
+        assert!(ink(64..400, 14..32) > 150, "title");
+        assert!(ink(40..60, 92..435) > 20, "numbers at the left");
+        assert!(ink(64..650, 440 + below..452 + below) > 20, "α below");
+        assert!(ink(64..200, 460 + below..475 + below) > 50, "zero-shot");
+        assert!(ink(674..860, 92..435) > 100, "names at the right");
+        assert_eq!(ink(700..860, 0..14) + ink(700..860, 480 + below..520 + below), 0, "margins");
+    }
+}
+
 #[test]
 fn what_cannot_be_is_refused_in_words() {
     let none = render(&SweepState::default(), Format::Json).unwrap_err().to_string();
     assert!(none.contains("no header"), "{none}");
-    let png = render(&whole(), Format::Png).unwrap_err().to_string();
-    assert!(png.contains("--format svg"), "{png}");
     assert!("bmp".parse::<Format>().unwrap_err().contains("got `bmp`"));
     assert_eq!("SVG".parse(), Ok(Format::Svg));
     assert_eq!(table(&SweepState::default()), "");

@@ -6,6 +6,7 @@ mod doctor;
 mod json;
 mod layer_table;
 mod layers;
+mod pixels;
 mod rows;
 mod svg;
 mod table;
@@ -31,7 +32,7 @@ pub enum Format {
     Md,
     /// The curves, for papers and talks.
     Svg,
-    /// The curves as pixels: not written yet, refused in plain words.
+    /// The same as pixels, 288 to the inch.
     Png,
 }
 
@@ -52,12 +53,9 @@ pub enum ReportError {
          was the run folder copied whole?"
     )]
     NoHeader,
-    /// PNG is not written.
-    #[error(
-        "cannot write PNG: figures are written as SVG only; use --format svg, and a converter \
-         such as `rsvg-convert FILE.svg -o FILE.png` for pixels"
-    )]
-    NoPng,
+    /// The figure does not become pixels.
+    #[error("cannot draw the PNG: {0}; `--format svg` writes the same figure without pixels")]
+    Png(String),
     /// The numbers do not go into JSON.
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -74,7 +72,7 @@ pub enum ReportError {
 /// The report's bytes; text ends with a line break.
 ///
 /// # Errors
-/// When the state has no header, or the format cannot be written.
+/// When the state has no header, or there is no memory for a picture.
 pub fn render(state: &SweepState, format: Format) -> Result<Vec<u8>, ReportError> {
     state.header().ok_or(ReportError::NoHeader)?;
     Ok(match format {
@@ -82,7 +80,7 @@ pub fn render(state: &SweepState, format: Format) -> Result<Vec<u8>, ReportError
         Format::Csv => csv::csv(state).into_bytes(),
         Format::Md => table::markdown(state).into_bytes(),
         Format::Svg => svg::svg(state).into_bytes(),
-        Format::Png => return Err(ReportError::NoPng),
+        Format::Png => pixels::draw(&svg::svg(state))?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The curves as a figure: accuracy against α with confidence bands, a label at
-//! the end of each curve, both ends of the axis named.
+//! the end of each curve, both ends of the axis named. Variants follow below, each
+//! in a panel with the same axes, beside the dense model's OOD mean.
 
 use std::fmt::Write;
 
@@ -7,14 +8,17 @@ use super::rows::{alpha, signed};
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::Role;
 use crate::sweep::state::SweepState;
-use crate::sweep::stats::{self, Interval, accuracy, ood_mean};
+use crate::sweep::stats::{self, Interval, accuracy, best_alpha, ood_mean};
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 650.0;
 const TOP: f64 = 92.0;
 const BOTTOM: f64 = 430.0;
+/// With one panel.
 const HEIGHT: f64 = 520.0;
+/// From one panel to the next.
+const PANEL: f64 = 410.0;
 /// Distance of two labels, at least.
 const APART: f64 = 16.0;
 
@@ -33,6 +37,13 @@ struct Curve {
     points: Vec<(f64, Interval)>,
 }
 
+/// The curves of one variant.
+struct Panel<'a> {
+    id: VariantId,
+    name: &'a str,
+    curves: Vec<Curve>,
+}
+
 /// From data to the page.
 struct Axes {
     x: (f64, f64),
@@ -49,40 +60,93 @@ impl Axes {
     fn y(&self, value: f64) -> f64 {
         BOTTOM - (BOTTOM - TOP) * (value - self.y.0) / (self.y.1 - self.y.0)
     }
+
+    /// As a path has it.
+    fn at(&self, alpha: f64, value: f64) -> String {
+        format!("{:.1} {:.1}", self.x(alpha), self.y(value))
+    }
 }
 
 /// The figure. Without any result: axes and words only.
 pub(super) fn svg(state: &SweepState) -> String {
     let mut text = String::new();
     let Some(header) = state.header() else { return text };
-    let curves = curves(state);
-    let axes = axes(state, &curves);
+    let panels = panels(state);
+    let axes = axes(state, panels.iter().flat_map(|panel| &panel.curves));
+    let height = HEIGHT + PANEL * (panels.len() - 1) as f64;
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-         viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"Inter, Helvetica, Arial, 'DejaVu Sans', \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+         viewBox=\"0 0 {WIDTH} {height}\" font-family=\"Inter, Helvetica, Arial, 'DejaVu Sans', \
          sans-serif\" font-size=\"12\" fill=\"#222\">\n<title>{}</title>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>",
         escape(&format!("{} → {}", header.zeroshot, header.finetuned))
     );
     words(&mut text, state);
-    frame(&mut text, state, &axes);
-    for curve in &curves {
-        draw(&mut text, curve, &axes);
+    for (index, panel) in panels.iter().enumerate() {
+        let _ = writeln!(text, "<g transform=\"translate(0 {})\">", PANEL * index as f64);
+        if panels.len() > 1 {
+            caption(&mut text, state, panel);
+        }
+        frame(&mut text, state, &axes);
+        best(&mut text, state, panel.id, &axes);
+        for curve in &panel.curves {
+            band(&mut text, curve, &axes);
+        }
+        for curve in &panel.curves {
+            line(&mut text, curve, &axes);
+        }
+        labels(&mut text, &panel.curves, &axes);
+        if index + 1 == panels.len() {
+            ends(&mut text, state, &axes);
+        }
+        text.push_str("</g>\n");
     }
-    labels(&mut text, &curves, &axes);
     text.push_str("</svg>\n");
     text
 }
 
-fn curves(state: &SweepState) -> Vec<Curve> {
-    let variant = VariantId::DENSE;
-    let points = |value: &dyn Fn(AlphaId) -> Option<Interval>| -> Vec<(f64, Interval)> {
-        let grid = state.alphas().iter().enumerate();
-        grid.filter_map(|(i, point)| Some((point.get(), value(AlphaId(i))?.scaled(100.0))))
-            .collect()
-    };
+/// The dense model first, then every variant of which something is known. The
+/// doctor's trials are no variants to show: they see a part of the images.
+fn panels(state: &SweepState) -> Vec<Panel<'_>> {
+    let mut all = Vec::new();
+    for (index, variant) in state.variants().iter().enumerate() {
+        let id = VariantId(index);
+        let mut curves = curves(state, id);
+        if id != VariantId::DENSE {
+            if curves.is_empty() || state.is_on_trial(id) {
+                continue;
+            }
+            curves.extend(mean_of_dense(state));
+        }
+        all.push(Panel { id, name: &variant.name, curves });
+    }
+    if all.is_empty() {
+        all.push(Panel { id: VariantId::DENSE, name: "dense", curves: Vec::new() });
+    }
+    all
+}
+
+/// What a variant is compared with.
+fn mean_of_dense(state: &SweepState) -> Option<Curve> {
+    let points = points(state, |alpha| ood_mean(state, VariantId::DENSE, alpha));
+    (!points.is_empty()).then(|| Curve {
+        name: "OOD mean, dense".into(),
+        colour: "#767676",
+        dash: "1 4",
+        width: 2.2,
+        points,
+    })
+}
+
+/// α and percent, where something is known.
+fn points(state: &SweepState, value: impl Fn(AlphaId) -> Option<Interval>) -> Vec<(f64, Interval)> {
+    let grid = state.alphas().iter().enumerate();
+    grid.filter_map(|(i, point)| Some((point.get(), value(AlphaId(i))?.scaled(100.0)))).collect()
+}
+
+fn curves(state: &SweepState, variant: VariantId) -> Vec<Curve> {
     let mut all = Vec::new();
     for (index, info) in state.datasets().iter().enumerate() {
         let dataset = DatasetId(index);
@@ -96,7 +160,7 @@ fn curves(state: &SweepState) -> Vec<Curve> {
             colour: COLOURS[index % COLOURS.len()],
             dash: DASHES[index / COLOURS.len() % DASHES.len()],
             width: 1.8,
-            points: points(&|alpha| accuracy(state, CellId { variant, dataset, alpha })),
+            points: points(state, |alpha| accuracy(state, CellId { variant, dataset, alpha })),
         });
     }
     if stats::ood_datasets(state).len() > 1 {
@@ -105,15 +169,15 @@ fn curves(state: &SweepState) -> Vec<Curve> {
             colour: "#000000",
             dash: "",
             width: 3.4,
-            points: points(&|alpha| ood_mean(state, variant, alpha)),
+            points: points(state, |alpha| ood_mean(state, variant, alpha)),
         });
     }
     all.retain(|curve| !curve.points.is_empty());
     all
 }
 
-fn axes(state: &SweepState, curves: &[Curve]) -> Axes {
-    let known = curves.iter().flat_map(|curve| &curve.points);
+fn axes<'a>(state: &SweepState, curves: impl Iterator<Item = &'a Curve> + Clone) -> Axes {
+    let known = curves.flat_map(|curve| &curve.points);
     let lo = known.clone().map(|(_, it)| it.lo).fold(f64::INFINITY, f64::min);
     let hi = known.map(|(_, it)| it.hi).fold(f64::NEG_INFINITY, f64::max);
     let y = if lo <= hi { (lo, hi) } else { (0.0, 100.0) };
@@ -140,28 +204,61 @@ fn words(text: &mut String, state: &SweepState) {
         "<text x=\"{LEFT}\" y=\"28\" font-size=\"17\" font-weight=\"bold\">{}</text>",
         escape(&clipped(&title, 84))
     );
-    let judged = stats::judge(state, VariantId::DENSE);
-    let gain = judged.gain.as_ref().map_or(String::new(), |gain| {
-        let Interval { value, lo, hi } = gain.points;
-        let (value, lo, hi) = (signed(value), signed(lo), signed(hi));
-        format!("RFT gain {value} points (95 %: {lo} to {hi}) · ")
-    });
     let (done, total) = state.work();
     let partial = match (100 * done).checked_div(total) {
         Some(percent) if done < total => format!(" · partial: {percent} % measured"),
         _ => String::new(),
     };
-    let second = format!("{gain}{} · {}{partial}", judged.verdict.words(), header.architecture);
+    let judged = judged(state, VariantId::DENSE);
+    let second = format!("{judged} · {}{partial}", header.architecture);
     let mut y = 48;
     for line in [Some(second.as_str()), header.label.as_deref()].into_iter().flatten() {
-        let style = if y == 48 { "" } else { " font-style=\"italic\" font-weight=\"bold\"" };
+        let style = if y == 48 { "" } else { " font-weight=\"bold\"" };
         let line = escape(&clipped(line, 125));
         let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"{y}\"{style}>{line}</text>");
         y += 20;
     }
 }
 
-/// Axes, grid lines, names of the ends.
+/// The gain and the verdict in one line.
+fn judged(state: &SweepState, variant: VariantId) -> String {
+    let judged = stats::judge(state, variant);
+    let gain = judged.gain.as_ref().map_or(String::new(), |gain| {
+        let Interval { value, lo, hi } = gain.points;
+        let (value, lo, hi) = (signed(value), signed(lo), signed(hi));
+        format!("RFT gain {value} points (95 %: {lo} to {hi}) · ")
+    });
+    format!("{gain}{}", judged.verdict.words())
+}
+
+/// A panel's name and what came of it; of the dense one that stands above all.
+fn caption(text: &mut String, state: &SweepState, panel: &Panel<'_>) {
+    let said = match panel.id {
+        VariantId::DENSE => String::new(),
+        id => format!(" · {}", judged(state, id)),
+    };
+    let _ = writeln!(
+        text,
+        "<text x=\"{LEFT}\" y=\"{}\"><tspan font-weight=\"bold\" font-size=\"13\">{}</tspan>{}</text>",
+        TOP - 8.0,
+        escape(&clipped(panel.name, 40)),
+        escape(&said)
+    );
+}
+
+/// Where the OOD mean is highest.
+fn best(text: &mut String, state: &SweepState, variant: VariantId, axes: &Axes) {
+    let best = best_alpha(state, variant).and_then(|id| state.alphas().get(id.index()));
+    if let Some(best) = best {
+        let x = axes.x(best.get());
+        let _ = writeln!(
+            text,
+            "<path d=\"M{x:.1} {TOP}V{BOTTOM}\" stroke=\"#888\" stroke-dasharray=\"2 3\"/>"
+        );
+    }
+}
+
+/// Axes and grid lines.
 fn frame(text: &mut String, state: &SweepState, axes: &Axes) {
     let step = axes.step;
     let lines = ((axes.y.1 - axes.y.0) / step).round() as usize;
@@ -202,6 +299,10 @@ fn frame(text: &mut String, state: &SweepState, axes: &Axes) {
             );
         }
     }
+}
+
+/// What stands below the last panel: names of the ends, and what is drawn how.
+fn ends(text: &mut String, state: &SweepState, axes: &Axes) {
     let Some(header) = state.header() else { return };
     let y = BOTTOM + 40.0;
     for (end, anchor, word, name) in [
@@ -223,27 +324,40 @@ fn frame(text: &mut String, state: &SweepState, axes: &Axes) {
     let _ = writeln!(
         text,
         "<text x=\"{:.1}\" y=\"{y}\" text-anchor=\"middle\">α</text>\n<text x=\"{LEFT}\" y=\"{:.1}\" \
-         font-size=\"10.5\" fill=\"#666\">bands: 95 % intervals</text>",
+         font-size=\"10.5\" fill=\"#666\">bands: 95 % intervals{}</text>",
         (LEFT + RIGHT) / 2.0,
-        HEIGHT - 12.0
+        HEIGHT - 12.0,
+        if stats::ood_datasets(state).is_empty() {
+            ""
+        } else {
+            " · upright dots: the best α for OOD"
+        }
     );
 }
 
-fn draw(text: &mut String, curve: &Curve, axes: &Axes) {
-    let at = |alpha: f64, value: f64| format!("{:.1} {:.1}", axes.x(alpha), axes.y(value));
-    let upper = curve.points.iter().map(|(alpha, it)| at(*alpha, it.hi));
-    let lower = curve.points.iter().rev().map(|(alpha, it)| at(*alpha, it.lo));
+/// Behind every line, so that none is tinted.
+fn band(text: &mut String, curve: &Curve, axes: &Axes) {
+    let upper = curve.points.iter().map(|(alpha, it)| axes.at(*alpha, it.hi));
+    let lower = curve.points.iter().rev().map(|(alpha, it)| axes.at(*alpha, it.lo));
     let band: Vec<String> = upper.chain(lower).collect();
-    let line: Vec<String> = curve.points.iter().map(|(alpha, it)| at(*alpha, it.value)).collect();
+    let _ = writeln!(
+        text,
+        "<path d=\"M{}Z\" fill=\"{}\" fill-opacity=\"0.13\"/>",
+        band.join("L"),
+        curve.colour
+    );
+}
+
+fn line(text: &mut String, curve: &Curve, axes: &Axes) {
+    let line = curve.points.iter().map(|(alpha, it)| axes.at(*alpha, it.value));
+    let line = line.collect::<Vec<_>>().join("L");
     let Curve { colour, dash, width, .. } = curve;
     let dash =
         if dash.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dash}\"") };
     let _ = writeln!(
         text,
-        "<path d=\"M{}Z\" fill=\"{colour}\" fill-opacity=\"0.13\"/>\n<path d=\"M{}\" fill=\"none\" \
-         stroke=\"{colour}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"{dash}/>",
-        band.join("L"),
-        line.join("L")
+        "<path d=\"M{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" \
+         stroke-linejoin=\"round\"{dash}/>"
     );
     for (alpha, it) in &curve.points {
         let (x, y) = (axes.x(*alpha), axes.y(it.value));
@@ -269,7 +383,7 @@ fn labels(text: &mut String, curves: &[Curve], axes: &Axes) {
     for ((x, y, curve), place) in ends.into_iter().zip(places) {
         let value = curve.points.last().map_or(0.0, |(_, it)| it.value);
         let colour = curve.colour;
-        let weight = if curve.width > 2.0 { " font-weight=\"bold\"" } else { "" };
+        let weight = if curve.width > 3.0 { " font-weight=\"bold\"" } else { "" };
         let _ = writeln!(
             text,
             "<path d=\"M{:.1} {y:.1}L{:.1} {place:.1}h6\" fill=\"none\" stroke=\"{colour}\" \

@@ -1,0 +1,97 @@
+//! Commands without a screen as scripts see them: exit codes, stdout, stderr.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Runs the program with a home of its own.
+fn alphascope(home: &TempDir, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alphascope"));
+    command.args(args).current_dir(home.path()).env("HOME", home.path());
+    for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
+        command.env(name, home.path().join(name));
+    }
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A finished run of the pretend engine in `run`.
+fn finished() -> (TempDir, Output) {
+    let home = tempfile::tempdir().unwrap();
+    let output = alphascope(&home, &["sweep", "--demo", "--sim", "--sim-ms", "0", "--out", "run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    (home, output)
+}
+
+fn resume(home: &TempDir) -> Output {
+    alphascope(home, &["sweep", "--resume", "--out", "run", "--sim", "--sim-ms", "0"])
+}
+
+#[test]
+fn a_finished_run_says_so_and_prints_its_table_again() {
+    let (home, first) = finished();
+    assert!(text(&first.stderr).contains("round 1, "));
+    let again = resume(&home);
+    let said = text(&again.stderr);
+    assert_eq!(again.status.code(), Some(0), "{said}");
+    assert!(said.contains("all of this was measured before"), "{said}");
+    assert!(said.contains("zero-shot") && said.contains("complete in"), "{said}");
+    assert!(!said.contains("round "), "nothing that was told before: {said}");
+    assert_eq!(text(&again.stdout), text(&first.stdout), "the table");
+}
+
+#[test]
+fn a_resumed_run_tells_only_what_is_new() {
+    let (home, first) = finished();
+    let journal = home.path().join("run/events.jsonl");
+    let whole = std::fs::read_to_string(&journal).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    std::fs::write(&journal, lines[..lines.len() / 2].join("\n") + "\n").unwrap();
+    let rest = resume(&home);
+    let said = text(&rest.stderr);
+    assert_eq!(rest.status.code(), Some(0), "{said}");
+    assert!(said.contains("going on: ") && said.contains(" % was measured before"), "{said}");
+    let rounds = |said: &str| said.lines().filter(|line| line.starts_with("round ")).count();
+    let (all, new) = (rounds(&text(&first.stderr)), rounds(&said));
+    assert!(0 < new && new < all, "{new} of {all} rounds: {said}");
+    assert!(!said.contains("round 1, "), "{said}");
+    assert_eq!(text(&rest.stdout), text(&first.stdout), "the same numbers");
+}
+
+#[test]
+fn a_figure_goes_to_a_file_or_down_a_pipe() {
+    let (home, _) = finished();
+    let piped = alphascope(&home, &["report", "run", "--format", "png"]);
+    assert_eq!(piped.status.code(), Some(0), "{}", text(&piped.stderr));
+    assert!(piped.stdout.starts_with(b"\x89PNG\r\n"));
+    let filed = alphascope(&home, &["report", "run", "--format", "png", "--out", "new/figure.png"]);
+    assert_eq!((filed.status.code(), filed.stdout.len()), (Some(0), 0));
+    assert_eq!(std::fs::read(home.path().join("new/figure.png")).unwrap(), piped.stdout);
+}
+
+#[test]
+fn files_that_are_no_pair_are_compared_and_cost_the_exit_code() {
+    let home = tempfile::tempdir().unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let name = |path: PathBuf| path.to_str().unwrap().to_string();
+    let pair = |file: &str| name(here.join("tests/fixtures/checkpoints/pair").join(file));
+    let (zeroshot, finetuned) = (pair("zeroshot.safetensors"), pair("finetuned.safetensors"));
+    let good = alphascope(&home, &["inspect", &zeroshot, &finetuned]);
+    assert_eq!((good.status.code(), text(&good.stderr).as_str()), (Some(0), ""));
+    let other = name(here.join("assets/demo/finetuned.safetensors"));
+    let bad = alphascope(&home, &["inspect", &zeroshot, &other]);
+    let said = text(&bad.stderr);
+    assert_eq!(bad.status.code(), Some(2), "{said}");
+    assert!(said.starts_with("error: no sweep can be run between these two: "), "{said}");
+    assert!(text(&bad.stdout).contains("do NOT make a path"), "the comparison is printed");
+    let json = alphascope(&home, &["inspect", "--json", &zeroshot, &other]);
+    assert_eq!(json.status.code(), Some(2));
+    let told: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(told["matches"], false);
+    assert!(said.contains(told["problem"].as_str().unwrap()), "{said}");
+}

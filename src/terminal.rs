@@ -21,7 +21,9 @@ use crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
 };
 use crossterm::style::{Attribute, SetAttribute};
-use crossterm::terminal::{EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen};
+use crossterm::terminal::{
+    Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+};
 use crossterm::{Command, cursor};
 use ratatui::layout::Size;
 
@@ -120,7 +122,9 @@ pub fn enter_bytes() -> String {
 }
 
 /// What is written when it is given back. A synchronized update that was begun
-/// is ended in every case.
+/// is ended in every case. The alternate screen is left empty: tmux makes it as
+/// small again as it was when it was entered, folds lines that are too long then,
+/// and leaves what does not fit above the shell's own lines.
 #[must_use]
 pub fn leave_bytes(mouse: bool) -> String {
     let mut bytes = String::new();
@@ -130,6 +134,7 @@ pub fn leave_bytes(mouse: bool) -> String {
         ansi(&mut bytes, DisableMouseCapture);
     }
     ansi(&mut bytes, DisableBracketedPaste);
+    ansi(&mut bytes, Clear(ClearType::All));
     ansi(&mut bytes, LeaveAlternateScreen);
     ansi(&mut bytes, cursor::Show);
     bytes

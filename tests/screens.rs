@@ -86,6 +86,19 @@ fn screens_look_as_they_did(
     }
 }
 
+/// From the smallest terminal of common size: both ends are in the table.
+#[test]
+fn a_table_shows_every_alpha_at_80x24() {
+    let text = symbols(&draw(&situation("table", TRUE, (80, 24))));
+    let table = text.lines().skip_while(|line| !line.trim_start().starts_with('α'));
+    let rows: Vec<&str> = table
+        .filter_map(|line| line.split_whitespace().find(|cell| *cell != "▸"))
+        .take_while(|cell| *cell != "top-1,")
+        .collect();
+    let grid = ["α", "0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "1"];
+    assert_eq!(rows, grid, "{text}");
+}
+
 #[rstest]
 #[case("mid", TRUE)]
 #[case("failure", TRUE)]

@@ -256,7 +256,13 @@ fn leaving_undoes_entering() {
     // In the middle of a frame, with colours on and the mouse captured.
     terminal
         .process(b"\x1b[?2026h\x1b[1;31mhalf a fra\x1b[?1000h\x1b[?1002h\x1b[?1003h\x1b[?1006h");
-    terminal.process(terminal::leave_bytes(true).as_bytes());
+    let leave = terminal::leave_bytes(true);
+    // Nothing is left on it that a terminal which has grown meanwhile could show again.
+    let (before, after) = leave.split_at(leave.find("\x1b[?1049l").unwrap());
+    terminal.process(before.as_bytes());
+    assert!(terminal.screen().alternate_screen());
+    assert_eq!(terminal.screen().contents().trim(), "");
+    terminal.process(after.as_bytes());
     let screen = terminal.screen();
     assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
     assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);

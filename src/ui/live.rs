@@ -116,9 +116,11 @@ fn place_small(model: &Model, area: Rect, it: &mut Layout) {
             (rest, _) = paint::bottom(rest, 1);
         }
     }
-    let wanted =
-        curves::rows_wanted(model).min(rest.height.saturating_sub(if roomy { 14 } else { 9 }));
-    let wanted = wanted.max(3);
+    let chart = if roomy { 14 } else { 9 };
+    // The table names every curve too: all its rows come before the list's last ones.
+    let whole = table::rows_wanted(model) + 1 + u16::from(roomy);
+    let main = if model.live.table && whole + 3 <= rest.height { whole.max(chart) } else { chart };
+    let wanted = curves::rows_wanted(model).min(rest.height.saturating_sub(main)).max(3);
     let (above, rows) = paint::bottom(rest, wanted);
     it.rows = rows;
     let (above, _) = paint::bottom(above, u16::from(roomy));

@@ -182,7 +182,10 @@ impl Show {
                 ));
             }
             Event::Started { devices, .. } => {
-                self.say(&format!("measuring on {}", devices.join(", ")));
+                let (done, total) = state.work();
+                if done < total {
+                    self.say(&format!("measuring on {}", devices.join(", ")));
+                }
                 self.told = whole_rounds(state);
             }
             Event::Measured(_) => {

@@ -254,3 +254,14 @@ fn watching_shows_a_run_and_follows_it() {
     it.signal(Signal::TERM);
     assert_eq!(it.wait(), 3);
 }
+
+#[test]
+fn a_picture_is_not_written_to_a_terminal() {
+    let rig = Rig::new();
+    let mut sweep = rig.start(&["sweep", "--demo", "--sim", "--sim-ms", "0", "--out", rig.out()]);
+    assert_eq!(sweep.wait(), 0, "{}", sweep.text());
+    let mut it = rig.start(&["report", rig.out(), "--format", "png"]);
+    assert_eq!(it.wait(), 2, "{}", it.text());
+    let text = it.text();
+    assert!(text.contains("give --out FIGURE.png") && !text.contains("IHDR"), "{text}");
+}

@@ -159,6 +159,13 @@ impl Model {
         self.ended.is_none() && self.run.outcome.is_none() && self.run.header().is_some()
     }
 
+    /// True while what a person asks for can still be measured: by a running sweep
+    /// of our own. Keys that ask are offered only then.
+    #[must_use]
+    pub fn can_ask(&self) -> bool {
+        self.mode == Mode::Own && self.running()
+    }
+
     /// Index into the grid at which exact numbers are shown: the cursor where a
     /// person put it, else the best α of what is focused, else of the OOD mean
     /// (of the first dataset without one). `None` before the header.

@@ -71,8 +71,11 @@ fn layout(model: &Model, area: Rect) -> Layout {
 fn claim(model: &Model, columns: usize) -> Vec<String> {
     let text = match (&model.sheet.claim, model.sheet.shown) {
         (Some(claim), _) => claim.clone(),
-        (None, None) => {
+        (None, None) if model.can_ask() => {
             "No sharpness is measured in this run; a asks for it while the sweep goes on.".into()
+        }
+        (None, None) => {
+            "No sharpness was measured in this run; [sharpness] in the spec measures it.".into()
         }
         (None, Some(_)) if model.run.with_role(Role::Ood).next().is_none() => {
             "This run has no dataset out of distribution for sharpness to go with.".into()

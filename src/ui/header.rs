@@ -212,7 +212,8 @@ pub fn measured(model: &Model, theme: &Theme) -> Vec<Span<'static>> {
         return if asked > 0 {
             vec![own(&format!("{} sharpness asked for", theme.glyphs.asked), theme.ink(Ink::Warn))]
         } else {
-            vec![own("sharpness is not measured: a asks for it", theme.dim())]
+            let asks = if model.can_ask() { ": a asks for it" } else { "" };
+            vec![own(&format!("sharpness is not measured{asks}"), theme.dim())]
         };
     };
     let mut spans = vec![own(&it.title, theme.strong())];

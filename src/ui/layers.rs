@@ -214,7 +214,9 @@ fn reading(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buf
             let text = paint::cut(theme, &text, columns.saturating_sub(24));
             first.push(vec![Span::styled(text, theme.ink(Ink::Bad))]);
         }
-        _ if model.sheet.shown.is_none() => first.push(vec![dim("a measures its sharpness")]),
+        _ if model.sheet.shown.is_none() && model.can_ask() => {
+            first.push(vec![dim("a measures its sharpness")]);
+        }
         _ => first.push(vec![dim("not measured yet")]),
     }
     paint::line(buffer, area, 0, &paint::parts(theme, first, columns));

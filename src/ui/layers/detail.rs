@@ -81,7 +81,8 @@ fn sharpness(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut B
     let all = Range { lo: f64::MIN / 4.0, hi: f64::MAX / 4.0 };
     let Some(y) = axis::fit(ends, least, all) else {
         let text = match model.sheet.shown {
-            None => "no sharpness is measured; a asks for it",
+            None if model.can_ask() => "no sharpness is measured; a asks for it",
+            None => "no sharpness is measured",
             Some(_) => "not measured yet",
         };
         let text = paint::cut(theme, text, usize::from(body.width).saturating_sub(2));

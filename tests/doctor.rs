@@ -63,6 +63,12 @@ fn it_finds_the_straggler_and_repairs_the_path() {
     let json: serde_json::Value =
         serde_json::from_slice(&render(&state, Format::Json).unwrap()).unwrap();
     assert_eq!(json["doctor"]["helps"], true);
+    let told = json["doctor"]["trials"].as_array().unwrap();
+    assert_eq!(told.len(), it.tried.1);
+    let groups = |group: &str| told.iter().filter(|it| it["group"] == group).count();
+    assert_eq!((groups("straggler"), groups("control")), (told.len() / 2, told.len() / 2));
+    let judged: Vec<_> = told.iter().filter(|it| !it["gain"].is_null()).collect();
+    assert_eq!(judged.len(), 2, "only what was chosen is measured on the rest");
     assert!(state.is_complete());
 }
 
@@ -98,6 +104,7 @@ fn it_never_tunes_on_what_it_reports() {
             let info = &header.datasets[it.cell.dataset.index()];
             assert_eq!(info.role, Role::Ood);
             assert!(it.round.index() < tuning_rounds(&info.rounds));
+            assert!(header.alphas[it.cell.alpha.index()].is_interior(), "the ends tell nothing");
         }
         folded.apply(&event);
     }
@@ -113,6 +120,28 @@ fn too_few_images_are_no_reason_to_panic() {
     let state = run(dir.path(), &header(1), &DoctorSpec::default(), 1);
     assert_eq!(found(&state).best, None);
     assert!(table(&state).contains("no variant is measured yet"));
+}
+
+/// What is measured beside, in full, changes nothing of the search.
+#[test]
+fn variants_of_the_spec_do_not_sway_it() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let header = header(300);
+    let spec = DoctorSpec { variants: 8, ..DoctorSpec::default() };
+    let alone = run(dir.path(), &header, &spec, 1);
+    let mut beside = header.clone();
+    let trial = |id: usize| Variant { name: format!("own {id}"), ..alone.variants()[id].clone() };
+    beside.variants.extend([trial(1), trial(3)]);
+    let with = run(other.path(), &beside, &spec, 1);
+    let chosen = |state: &SweepState| {
+        let it = found(state);
+        let edits = |it: Option<alphascope::sweep::doctor::Finding>| {
+            it.map(|it| (edits(state, it.variant).sparsify.clone(), it.tuned, it.gain))
+        };
+        (edits(it.best), edits(it.control), it.over_control)
+    };
+    assert_eq!(chosen(&with), chosen(&alone));
+    assert!(found(&with).trials.iter().filter(|(_, it)| it.gain.is_some()).count() >= 2);
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! What the compare screen shows of a run: its variants side by side, each
 //! against the dense sweep on the same images.
 
-use crate::sweep::ids::{AlphaId, CellId, DatasetId, RoundId, VariantId};
+use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::{Role, Variant};
 use crate::sweep::state::{Status, SweepState};
 use crate::sweep::stats::{self, Interval};
@@ -74,11 +74,11 @@ impl Contest {
             let best = best(&spots);
             let here = |role| {
                 let at = AlphaId(at?);
-                difference(run, role, (VariantId::DENSE, at), (id, at))
+                stats::mean_difference(run, role, (VariantId::DENSE, at), (id, at))
             };
             let peak = dense_best.zip(best).and_then(|(from, to)| {
                 let (from, to) = (AlphaId(from), AlphaId(to));
-                difference(run, Role::Ood, (VariantId::DENSE, from), (id, to))
+                stats::mean_difference(run, Role::Ood, (VariantId::DENSE, from), (id, to))
             });
             Rival {
                 id,
@@ -150,47 +150,6 @@ fn best(spots: &[Spot]) -> Option<usize> {
     let value = |it: &Spot| if any_ood { it.ood.map(|it| it.value) } else { it.id };
     let known = spots.iter().enumerate().filter_map(|(i, it)| Some((i, value(it)?)));
     known.reduce(|best, it| if it.1 > best.1 { it } else { best }).map(|(i, _)| i)
-}
-
-/// Mean over the datasets of a role of the accuracy at `to` minus that at
-/// `from`, in percentage points, on the images measured at both. Intervals of
-/// the datasets, which are independent, add up in quadrature. `None` when a
-/// dataset has no image in common.
-fn difference(
-    run: &SweepState,
-    role: Role,
-    from: (VariantId, AlphaId),
-    to: (VariantId, AlphaId),
-) -> Option<Interval> {
-    let parts: Option<Vec<Interval>> =
-        kept(run, role).into_iter().map(|dataset| paired(run, dataset, from, to)).collect();
-    let parts = parts.filter(|it| !it.is_empty())?;
-    let n = parts.len() as f64;
-    let value = parts.iter().map(|it| it.value).sum::<f64>() / n;
-    let below = parts.iter().map(|it| (it.value - it.lo).powi(2)).sum::<f64>().sqrt() / n;
-    let above = parts.iter().map(|it| (it.hi - it.value).powi(2)).sum::<f64>().sqrt() / n;
-    Some(Interval { value, lo: value - below, hi: value + above }.scaled(100.0))
-}
-
-fn paired(
-    run: &SweepState,
-    dataset: DatasetId,
-    from: (VariantId, AlphaId),
-    to: (VariantId, AlphaId),
-) -> Option<Interval> {
-    let cell = |(variant, alpha)| run.cell(CellId { variant, dataset, alpha });
-    let (before, after) = (cell(from)?, cell(to)?);
-    let rounds = run.datasets().get(dataset.index())?.rounds.len();
-    let (mut gained, mut lost, mut images) = (0, 0, 0);
-    for round in (0..rounds).map(RoundId) {
-        let (Some(a), Some(b)) = (before.hits(round), after.hits(round)) else { continue };
-        for (a, b) in a.iter().zip(b.iter()) {
-            gained += usize::from(b && !a);
-            lost += usize::from(a && !b);
-            images += 1;
-        }
-    }
-    stats::paired_interval(gained, lost, images)
 }
 
 fn standing(run: &SweepState, variant: VariantId) -> Standing {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::rows::signed;
-use crate::sweep::doctor::{Finding, findings};
+use crate::sweep::doctor::{Finding, Group, findings};
 use crate::sweep::ids::VariantId;
 use crate::sweep::state::SweepState;
 use crate::sweep::stats::Interval;
@@ -62,13 +62,26 @@ pub(super) fn json(state: &SweepState) -> Value {
         json!({
             "variant": name(state, it.variant),
             "sparsify": variant.map(|it| &it.sparsify),
-            "tuned": it.tuned,
+            "tuned": interval(it.tuned),
             "gain": it.gain.map(interval),
         })
     };
+    let trials: Vec<Value> = it
+        .trials
+        .iter()
+        .map(|(group, it)| {
+            let mut told = finding(it);
+            told["group"] = json!(match group {
+                Group::Straggler => "straggler",
+                Group::Control => "control",
+            });
+            told
+        })
+        .collect();
     json!({
         "tried": it.tried.0,
-        "trials": it.tried.1,
+        "of": it.tried.1,
+        "trials": trials,
         "tuning_images": it.images.0,
         "report_images": it.images.1,
         "best": it.best.as_ref().map(finding),

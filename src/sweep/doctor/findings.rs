@@ -11,9 +11,9 @@ use crate::sweep::stats::Interval;
 pub struct Finding {
     /// Which.
     pub variant: VariantId,
-    /// What it gained on the tuning part, in percentage points: chosen by, so
+    /// What it gained on the tuning part, as [`Finding::gain`]: chosen by, so
     /// too good to be believed.
-    pub tuned: f64,
+    pub tuned: Interval,
     /// What it gained on the rest, in percentage points, with the paired
     /// interval: the OOD mean averaged over the interior α, minus the dense
     /// path's. `None` until it is measured there.
@@ -25,6 +25,9 @@ pub struct Finding {
 pub struct Findings {
     /// Variants measured on the tuning part, and all that are to be.
     pub tried: (usize, usize),
+    /// Those measured on the tuning part, in the order they were tried. Of those
+    /// that were not taken nothing is known of the rest.
+    pub trials: Vec<(Group, Finding)>,
     /// Images, over the OOD datasets, of the tuning part and of the rest.
     pub images: (usize, usize),
     /// The best edit of stragglers.
@@ -54,14 +57,15 @@ impl Findings {
 pub fn findings(state: &SweepState) -> Option<Findings> {
     let spec = state.doctor()?;
     let trials = trials(state, spec);
-    let done = trials.iter().filter_map(|it| it.id(state)).filter(|&id| tuned(state, id).is_some());
-    let finding = |group| {
-        let variant = best(state, &trials, group)?;
+    let finding = |variant| {
         let rest = difference(state, variant, VariantId::DENSE, Part::Rest);
         let whole = !state.is_on_trial(variant);
         Some(Finding { variant, tuned: tuned(state, variant)?, gain: rest.filter(|_| whole) })
     };
-    let (best, control) = (finding(Group::Straggler), finding(Group::Control));
+    let told: Vec<(Group, Finding)> =
+        trials.iter().filter_map(|it| Some((it.group, finding(it.id(state)?)?))).collect();
+    let best_of = |group| best(state, &trials, group).and_then(finding);
+    let (best, control) = (best_of(Group::Straggler), best_of(Group::Control));
     let both = best.as_ref().zip(control.as_ref());
     let both = both.filter(|(best, control)| best.gain.is_some() && control.gain.is_some());
     let over_control =
@@ -73,20 +77,25 @@ pub fn findings(state: &SweepState) -> Option<Findings> {
         let all = ends.last().copied().unwrap_or(0);
         images = (images.0 + tuning, images.1 + all - tuning);
     }
-    Some(Findings { tried: (done.count(), trials.len()), images, best, control, over_control })
+    let tried = (told.len(), trials.len());
+    Some(Findings { tried, trials: told, images, best, control, over_control })
 }
 
-/// The variant of a group that gained most on the tuning part.
+/// The variant of a group that gained most clearly on the tuning part: by the
+/// gain over its own uncertainty, not the gain alone. An edit that moves many
+/// predictions either way has the largest gain by luck, and is confirmed least
+/// often on other images.
 pub(super) fn best(state: &SweepState, trials: &[Trial], group: Group) -> Option<VariantId> {
     let of = trials.iter().filter(|it| it.group == group).filter_map(|it| it.id(state));
-    let known = of.filter_map(|id| Some((id, tuned(state, id)?)));
+    let clear = |it: Interval| it.value / it.half().max(f64::MIN_POSITIVE);
+    let known = of.filter_map(|id| Some((id, clear(tuned(state, id)?))));
     // Of equals, the first.
     let best = known.reduce(|best, it| if it.1 > best.1 { it } else { best });
     best.map(|(id, _)| id)
 }
 
-fn tuned(state: &SweepState, variant: VariantId) -> Option<f64> {
-    difference(state, variant, VariantId::DENSE, Part::Tuning).map(|it| it.value)
+fn tuned(state: &SweepState, variant: VariantId) -> Option<Interval> {
+    difference(state, variant, VariantId::DENSE, Part::Tuning)
 }
 
 /// Which images are looked at.

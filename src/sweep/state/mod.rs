@@ -206,9 +206,14 @@ impl SweepState {
         let Some(info) = self.datasets().get(cell.dataset.index()) else { return 0 };
         match (self.is_on_trial(cell.variant), info.role) {
             (false, _) => info.rounds.len(),
-            (true, Role::Ood) => tuning_rounds(&info.rounds),
-            (true, Role::Id) => 0,
+            // The doctor judges by the interior alone.
+            (true, Role::Ood) if self.is_interior(cell.alpha) => tuning_rounds(&info.rounds),
+            (true, _) => 0,
         }
+    }
+
+    fn is_interior(&self, alpha: AlphaId) -> bool {
+        self.alphas().get(alpha.index()).is_some_and(|alpha| alpha.is_interior())
     }
 
     /// Everything asked for beside accuracy, in the order it was asked for.

@@ -9,6 +9,7 @@ mod intervals;
 mod judge;
 mod layers;
 mod paired;
+mod versus;
 
 pub use intervals::{mcnemar, paired_interval, wilson};
 pub use judge::{Barrier, Gain, Judgement, Verdict, barrier, gain, judge, ood_barrier};
@@ -18,6 +19,7 @@ pub use layers::{
     robust_scores, sharpness, sharpness_and_ood, stragglers,
 };
 pub use paired::{Difference, paired_difference};
+pub use versus::{Place, Versus, mean_difference, versus};
 
 use super::ids::{AlphaId, CellId, DatasetId, VariantId};
 use super::spec::Role;

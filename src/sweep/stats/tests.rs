@@ -371,3 +371,84 @@ proptest! {
         prop_assert!((accuracy - gain.best).abs() < 1e-12);
     }
 }
+
+mod two_runs {
+    use super::*;
+
+    fn place(run: &SweepState, alpha: usize) -> Place<'_> {
+        Place { run, variant: VariantId::DENSE, alpha: AlphaId(alpha) }
+    }
+
+    fn random(seed: u64, sets: usize) -> Vec<Vec<Vec<bool>>> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut bits = || (0..50).map(|_| random.next_u32() % 3 > 0).collect::<Vec<bool>>();
+        (0..sets).map(|_| (0..2).map(|_| bits()).collect()).collect()
+    }
+
+    #[test]
+    fn the_same_images_are_paired_and_others_are_not() {
+        let (one, other) = (random(1, 2), random(2, 2));
+        let (a, b) = (ood(&[0.0, 1.0], &one), ood(&[0.0, 1.0], &other));
+        let mean = |hits: &[Vec<Vec<bool>>]| {
+            let of = |set: &Vec<Vec<bool>>| set[1].iter().filter(|&&hit| hit).count() as f64 / 0.5;
+            hits.iter().map(of).sum::<f64>() / hits.len() as f64
+        };
+        let expected = mean(&other) - mean(&one);
+        let all = versus(Role::Ood, place(&a, 1), place(&b, 1), &|_| true).unwrap();
+        let none = versus(Role::Ood, place(&a, 1), place(&b, 1), &|_| false).unwrap();
+        // One dataset of other images makes the whole difference unpaired.
+        let some = versus(Role::Ood, place(&a, 1), place(&b, 1), &|name| name == "set0").unwrap();
+        assert!(all.paired && !none.paired && some == none);
+        for it in [all, none] {
+            assert!((it.points.value - expected).abs() < 1e-9);
+            assert!(it.points.lo < it.points.value && it.points.value < it.points.hi);
+        }
+        // A run against itself: nothing differs, and only pairing knows it.
+        let same = versus(Role::Ood, place(&a, 1), place(&a, 1), &|_| true).unwrap();
+        let apart = versus(Role::Ood, place(&a, 1), place(&a, 1), &|_| false).unwrap();
+        assert_eq!((same.points.value, apart.points.value), (0.0, 0.0));
+        assert!(same.points.half() < apart.points.half() / 3.0);
+        assert_eq!(Some(all.points.scaled(-1.0).value), {
+            versus(Role::Ood, place(&b, 1), place(&a, 1), &|_| true).map(|it| it.points.value)
+        });
+    }
+
+    #[test]
+    fn another_order_is_unpaired_and_other_datasets_are_not_compared() {
+        let a = ood(&[0.0, 1.0], &random(1, 2));
+        let mut reader = a.header().unwrap().clone();
+        reader.seed += 1;
+        let mut b = SweepState::default();
+        b.apply(&Event::Header(reader));
+        let mut start = 0;
+        for (round, &end) in a.datasets()[0].rounds.iter().enumerate() {
+            for dataset in 0..2 {
+                let bits: Vec<bool> = a
+                    .cell(cell(dataset, 0))
+                    .unwrap()
+                    .hits(RoundId(round))
+                    .unwrap()
+                    .iter()
+                    .collect();
+                b.apply(&one(cell(dataset, 0), round, start, &bits));
+            }
+            start = end;
+        }
+        let it = versus(Role::Ood, place(&a, 0), place(&b, 0), &|_| true).unwrap();
+        assert!(!it.paired);
+        let fewer = ood(&[0.0, 1.0], &random(1, 1));
+        assert_eq!(versus(Role::Ood, place(&a, 0), place(&fewer, 0), &|_| true), None);
+        assert_eq!(versus(Role::Ood, place(&fewer, 0), place(&a, 0), &|_| true), None);
+        assert_eq!(versus(Role::Id, place(&a, 0), place(&b, 0), &|_| true), None, "there is none");
+    }
+
+    #[test]
+    fn within_a_run_it_is_the_paired_difference() {
+        let run = ood(&[0.0, 1.0], &random(3, 1));
+        let (from, to) = ((VariantId::DENSE, AlphaId(0)), (VariantId::DENSE, AlphaId(1)));
+        let it = mean_difference(&run, Role::Ood, from, to).unwrap();
+        let plain = paired_difference(&run, VariantId::DENSE, DatasetId(0), from.1, to.1).unwrap();
+        assert!((it.value - 100.0 * plain.difference.value).abs() < 1e-9);
+        assert!((it.lo - 100.0 * plain.difference.lo).abs() < 1e-9);
+    }
+}

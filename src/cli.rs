@@ -123,6 +123,9 @@ enum Cmd {
     Watch {
         /// The run folder
         dir: PathBuf,
+        /// Other runs, shown beside it on the compare screen
+        #[arg(value_name = "OTHER")]
+        beside: Vec<PathBuf>,
     },
     /// Write a run's results: numbers, tables or a figure
     Report {
@@ -260,7 +263,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         None => screen::open(&cli, &config),
         Some(Cmd::Sweep(sweep)) => run_sweep(sweep, &config),
-        Some(Cmd::Watch { dir }) => screen::watch(&dir, &cli.look, &config),
+        Some(Cmd::Watch { dir, beside }) => screen::watch(&dir, beside, &cli.look, &config),
         Some(Cmd::Report { dir, format, out }) => report::run(&dir, format, out.as_deref()),
         Some(Cmd::Inspect { checkpoint, other: None, json }) => {
             print(&checkpoint::describe_values(&checkpoint)?, json)
@@ -365,7 +368,7 @@ fn gpu_check() -> anyhow::Result<u8> {
 
 #[cfg(not(feature = "tui"))]
 mod screen {
-    use super::{Cli, Config, Look, Path};
+    use super::{Cli, Config, Look, Path, PathBuf};
 
     const NONE: &str = "this build has no screen (it was built without the feature `tui`): use \
                         `alphascope sweep`";
@@ -374,7 +377,7 @@ mod screen {
         anyhow::bail!(NONE)
     }
 
-    pub fn watch(_: &Path, _: &Look, _: &Config) -> anyhow::Result<u8> {
+    pub fn watch(_: &Path, _: Vec<PathBuf>, _: &Look, _: &Config) -> anyhow::Result<u8> {
         anyhow::bail!(NONE)
     }
 }
@@ -384,7 +387,7 @@ mod screen {
     use std::io::IsTerminal;
     use std::sync::Arc;
 
-    use super::{Cli, Config, Context, Look, Path, Write, cache, config, demo, io};
+    use super::{Cli, Config, Context, Look, Path, PathBuf, Write, cache, config, demo, io};
     use crate::app::setup::{self, Demo};
     use crate::app::{self, Charset, Depth, Mode, Model, Palette, Screen};
     use crate::config::Memory;
@@ -422,10 +425,16 @@ mod screen {
         run(model, begin, outside, memory_file)
     }
 
-    /// The live screen on a run folder.
-    pub fn watch(dir: &Path, asked: &Look, config: &Config) -> anyhow::Result<u8> {
-        let model = Model::new(Screen::Live, Mode::Watch, look(asked, config)?);
-        run(model, Begin::Watch(dir.into()), Outside::default(), None)
+    /// The live screen on a run folder, others beside it.
+    pub fn watch(
+        dir: &Path,
+        beside: Vec<PathBuf>,
+        asked: &Look,
+        config: &Config,
+    ) -> anyhow::Result<u8> {
+        let mut model = Model::new(Screen::Live, Mode::Watch, look(asked, config)?);
+        model.setup.home = std::env::home_dir();
+        run(model, Begin::Watch(dir.into(), beside), Outside::default(), None)
     }
 
     fn run(

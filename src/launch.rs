@@ -16,6 +16,7 @@ pub use host::Outside;
 use crate::inputs::{Inputs, InputsError};
 use crate::session::{self, SessionHandle, Waker};
 use crate::sim::{SimEngine, SimScript};
+use crate::sweep::command::Command;
 use crate::sweep::drive::EngineFactory;
 use crate::sweep::event::{Event, Header};
 use crate::sweep::journal::{self, Journal, JournalError};
@@ -139,9 +140,27 @@ impl Launch {
         let probes = resolved.probes();
         // One asked for by the spec goes on as the run has it.
         let doctor = doctor.or_else(|| resolved.doctor.clone());
-        let setup =
-            session::Setup { dir, journal, header, probes, doctor, shard, engines, notices };
+        let setup = session::Setup {
+            dir,
+            journal,
+            header,
+            probes,
+            doctor,
+            shard,
+            engines,
+            notices,
+            quiet: false,
+            asked: Vec::new(),
+        };
         Ok(Self { setup })
+    }
+
+    /// For a watcher that has seen all of the run so far, and asks for more.
+    #[must_use]
+    pub fn going_on(mut self, asked: Vec<Command>) -> Self {
+        self.setup.quiet = true;
+        self.setup.asked = asked;
+        self
     }
 
     /// The run folder.

@@ -40,8 +40,11 @@ pub struct Request {
     pub variant: Variant,
     /// Of the run whose `dare` edits are meant.
     pub seed: u64,
-    /// The file to make; it must not exist.
+    /// The file to make.
     pub out: PathBuf,
+    /// A file that stands there is replaced, once the new one is whole; else it
+    /// must not exist.
+    pub replace: bool,
     /// Whose names.
     pub dialect: Dialect,
     /// Type of the numbers.
@@ -180,7 +183,12 @@ const LOGIT_SCALE: f32 = 100.0;
 /// [`MergeError`]; nothing is left at the place of the file then.
 pub fn merge(request: &Request) -> Result<Summary, MergeError> {
     let Request { alpha, variant, out, dialect, dtype, .. } = request;
-    room(out)?;
+    room(out, request.replace)?;
+    // An end is never replaced by what is made of it.
+    let is_end = |end: &Path| std::fs::canonicalize(end).ok() == std::fs::canonicalize(out).ok();
+    if out.exists() && (is_end(&request.zeroshot) || is_end(&request.finetuned)) {
+        return Err(MergeError::Exists { path: out.clone() });
+    }
     let ends = Ends::open(request)?;
     let plan = ends.plan(request)?;
     let tensors = ends.tensors(request);
@@ -442,9 +450,11 @@ fn finite<'a>(
     }
 }
 
-/// Nothing stands at the file's place, and its folder is there.
-fn room(out: &Path) -> Result<(), MergeError> {
-    if std::fs::symlink_metadata(out).is_ok() {
+/// Nothing (or a file that may be replaced) stands at the file's place, and its
+/// folder is there.
+fn room(out: &Path, replace: bool) -> Result<(), MergeError> {
+    let there = std::fs::symlink_metadata(out);
+    if there.is_ok_and(|it| !(replace && it.is_file())) {
         return Err(MergeError::Exists { path: out.into() });
     }
     let folder = folder(out);

@@ -12,9 +12,11 @@
 mod ending;
 mod follow;
 mod gate;
+mod guest;
 mod host;
 mod remember;
 mod signals;
+mod work;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,8 +54,8 @@ pub enum Begin {
     Demo(Demo, String),
     /// This sweep.
     Job(Box<Job>),
-    /// Another program's run, by its folder.
-    Watch(PathBuf),
+    /// Another program's run, by its folder, and others beside it.
+    Watch(PathBuf, Vec<PathBuf>),
 }
 
 /// What reaches the loop from other threads.
@@ -61,6 +63,9 @@ enum Incoming {
     Input(Input),
     Setup(Box<setup::Message>),
     Session(u64, Result<SessionHandle, String>),
+    /// The session that had ended goes on, or cannot.
+    Again(Result<SessionHandle, String>),
+    Told(Box<Message>),
 }
 
 /// Name of the variable that makes F12 panic, for the tests of the terminal's
@@ -101,6 +106,10 @@ pub fn run(
         tell,
         waker,
         session: None,
+        waiting: Vec::new(),
+        going: false,
+        device: String::from("auto"),
+        beside: Vec::new(),
         gate: Gate::default(),
         from_command_line: false,
         gone: false,
@@ -143,6 +152,14 @@ struct Loop {
     tell: Tell,
     waker: Waker,
     session: Option<Attached>,
+    /// Asked of a session that has ended: told to the one that goes on.
+    waiting: Vec<Command>,
+    /// … which is being made.
+    going: bool,
+    /// What measures, when it goes on.
+    device: String,
+    /// Runs to be shown beside the first one, once it is there.
+    beside: Vec<PathBuf>,
     gate: Gate,
     remember: Remember,
     watching: bool,
@@ -217,7 +234,8 @@ impl Loop {
                 self.model.setup.starting = named("the sweep".into());
                 self.ask(setup::Effect::Start(0, job));
             }
-            Begin::Watch(dir) => {
+            Begin::Watch(dir, beside) => {
+                self.beside = beside;
                 self.model.setup.starting = named(dir.display().to_string());
                 let waker = Arc::clone(&self.waker);
                 let open = move || watch(&dir, waker).map_err(|error| error.to_string());
@@ -236,6 +254,11 @@ impl Loop {
                 self.gate.data();
             }
             Incoming::Session(id, result) => self.started(id, result, screen),
+            Incoming::Again(result) => self.gone_on(result, screen),
+            Incoming::Told(message) => {
+                self.fold(*message, screen);
+                self.gate.key();
+            }
         }
     }
 
@@ -305,6 +328,17 @@ impl Loop {
             self.fold(message, screen);
             self.gate.data();
         }
+        // A new run clears the screen: others come after it.
+        if self.model.run.header().is_some() {
+            for dir in std::mem::take(&mut self.beside) {
+                self.guest(dir);
+            }
+        }
+        let over = self.session.as_ref().is_some_and(|it| it.ended);
+        if over && !self.waiting.is_empty() {
+            // Asked of it while it was ending.
+            self.go_on();
+        }
     }
 
     fn signal(&mut self, asked: Asked, screen: &mut terminal::Screen<Tty>) {
@@ -344,6 +378,8 @@ impl Loop {
             match effect {
                 Effect::Command(command) => self.command(command),
                 Effect::Setup(effect) => self.ask(effect),
+                Effect::Merge(order) => self.merge(*order),
+                Effect::Guest(dir) => self.guest(dir),
                 Effect::Mouse(on) => {
                     if self.guard.mouse(on).is_err() {
                         self.hung_up(screen);
@@ -372,14 +408,14 @@ impl Loop {
     fn ask(&mut self, effect: setup::Effect) {
         match effect {
             setup::Effect::Remember(memory) => self.remember.keep(*memory),
-            effect => host::ask(&self.host, &self.tell, &self.waker, effect),
-        }
-    }
-
-    fn command(&mut self, command: Command) {
-        if let Some(session) = &self.session {
-            // A session that has ended hears nothing, and need not.
-            let _ = session.handle.commands.send(command);
+            effect => {
+                match &effect {
+                    setup::Effect::Start(_, job) => self.device.clone_from(&job.device),
+                    setup::Effect::Demo(_, _, device) => self.device.clone_from(device),
+                    _ => {}
+                }
+                host::ask(&self.host, &self.tell, &self.waker, effect);
+            }
         }
     }
 
@@ -410,7 +446,10 @@ impl Loop {
     }
 
     fn quit(&mut self) {
-        let code = match (&self.session, &self.model.ended) {
+        // Its end may be journalled, and its last word still on the way.
+        let outcome = self.model.run.outcome.filter(|_| self.model.ended.is_none());
+        let ended = self.model.ended.clone().or(outcome.map(Ok));
+        let code = match (&self.session, &ended) {
             (None, _) => 0,
             _ if self.watching => 0,
             (Some(_), Some(Ok(Outcome::Complete))) => 0,

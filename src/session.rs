@@ -37,7 +37,8 @@ pub struct SessionHandle {
     pub commands: Sender<Command>,
     /// The run folder.
     pub dir: PathBuf,
-    /// So many of the first events were in the journal before the session began.
+    /// So many of the first events told were in the journal before the session
+    /// began.
     pub known: usize,
     thread: Option<JoinHandle<()>>,
 }
@@ -83,15 +84,31 @@ pub struct Setup {
     pub engines: Vec<EngineFactory>,
     /// Said aloud at the start, and journalled the first time.
     pub notices: Vec<String>,
+    /// The watcher has seen what the journal holds: only what is new is told.
+    pub quiet: bool,
+    /// Asked of it before it starts: one that owes nothing ends at once.
+    pub asked: Vec<Command>,
 }
 
 /// Starts to measure on threads of their own. What the journal holds already is
-/// told first, so that a watcher sees the whole run.
+/// told first, so that a watcher sees the whole run (unless it is
+/// [`Setup::quiet`]).
 ///
 /// # Errors
 /// When the journal cannot be read or written.
 pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> {
-    let Setup { dir, mut journal, header, probes, doctor, shard, engines, notices } = setup;
+    let Setup {
+        dir,
+        mut journal,
+        header,
+        probes,
+        doctor,
+        shard,
+        engines,
+        notices,
+        quiet,
+        asked: first_of_all,
+    } = setup;
     let first = journal.is_empty();
     if first {
         journal.append(&Event::Header(header.clone()))?;
@@ -99,8 +116,9 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
     let mut reader = journal::Reader::open(&dir)?;
     let mut known = reader.poll()?;
     let mut state = SweepState::replay(&known);
-    let before = if first { 0 } else { known.len() };
-    if let Some(text) = journal::damage(reader.damaged) {
+    let seen = if quiet { known.len() } else { 0 };
+    let before = if first { 0 } else { known.len() - seen };
+    if let Some(text) = journal::damage(reader.damaged).filter(|_| !quiet) {
         known.push(Event::Notice { level: Level::Warning, text });
     }
     // Right after the header; again if a session ended before it wrote them.
@@ -108,7 +126,7 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
     let own = SweepState::replay(&journal.events()?);
     let unknown = probes.into_iter().filter(|it| own.probes().iter().all(|p| p.probe != *it));
     let mut news: Vec<Event> = unknown.map(|probe| Event::Probing { probe }).collect();
-    let doctor = doctor.filter(|spec| own.doctor() != Some(spec));
+    let doctor = doctor.filter(|spec| !quiet && own.doctor() != Some(spec));
     news.extend(doctor.map(|spec| Event::Doctor { spec }));
     if first {
         news.extend(notices.into_iter().map(|text| Event::Notice { level: Level::Warning, text }));
@@ -119,11 +137,15 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
         known.push(event);
     }
     let (updates, receiver) = channel();
-    for event in known {
+    for event in known.into_iter().skip(seen) {
         // The receiver is in this function.
         let _ = updates.send(Update::Event(Box::new(event)));
     }
     let (commands, asked) = channel();
+    for command in first_of_all {
+        // The receiver is in this function.
+        let _ = commands.send(command);
+    }
     let measure = move || {
         crate::priority::step_back();
         let mut tell = Tell { journal, updates, waker };

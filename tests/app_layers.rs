@@ -3,6 +3,7 @@
 
 mod script;
 
+use alphascope::app::contest::RivalId;
 use alphascope::app::keymap::bindings;
 use alphascope::app::sheet::Sheet;
 use alphascope::app::{Effect, Key, Look, Message, Mode, Model, Screen, Tab, update};
@@ -10,7 +11,7 @@ use alphascope::sweep::command::Command;
 use alphascope::sweep::event::Event;
 use alphascope::sweep::ids::{AlphaId, LayerId, ProbeCell, ProbeId, VariantId};
 use alphascope::sweep::probe::Probe;
-use alphascope::sweep::spec::{Layers, Method, SharpnessSpec};
+use alphascope::sweep::spec::{DoctorSpec, Layers, Method, SharpnessSpec};
 use proptest::prelude::*;
 use script::probes::{curvature, path, sharpness, trim};
 use script::{Script, fold};
@@ -209,13 +210,13 @@ fn variants_are_compared_dropped_and_taken_back() {
     type_in(&mut model, "4");
     let rivals = &model.contest.rivals;
     assert_eq!(rivals.len(), 3);
-    assert!(rivals.iter().any(|it| it.id == VariantId::DENSE && it.here.is_none()));
-    let better = rivals.iter().find(|it| it.id == VariantId(1)).unwrap();
+    assert!(rivals.iter().any(|it| it.id == RivalId::DENSE && it.here.is_none()));
+    let better = rivals.iter().find(|it| it.id == VariantId(1).into()).unwrap();
     let difference = better.here.unwrap();
     // Only misses became hits: the pairs say so more clearly than two
     // intervals could.
     assert!(difference.value > 0.0 && difference.lo > 0.0, "{difference:?}");
-    model.rival = VariantId(2);
+    model.rival = VariantId(2).into();
     let asked = type_in(&mut model, " ");
     assert_eq!(asked, vec![Command::DropVariant { variant: VariantId(2) }]);
     assert_eq!(model.live.requested.drop_of(VariantId(2)), Some(true));
@@ -223,9 +224,9 @@ fn variants_are_compared_dropped_and_taken_back() {
     assert_eq!(model.live.requested.drop_of(VariantId(2)), None);
     let asked = type_in(&mut model, " ");
     assert!(matches!(&asked[..], [Command::AddVariant { .. }]), "{asked:?}");
-    model.rival = VariantId::DENSE;
+    model.rival = RivalId::DENSE;
     assert!(type_in(&mut model, " ").is_empty());
-    model.rival = VariantId(1);
+    model.rival = VariantId(1).into();
     press(&mut model, Key::Enter);
     assert_eq!((model.tab, model.live.variant), (Tab::Live, VariantId(1)));
 }
@@ -242,6 +243,120 @@ fn relations_are_ranked_and_the_claim_does_not_say_more() {
         .collect();
     assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
     assert!(model.sheet.claim.as_deref().unwrap().contains("not independent"));
+}
+
+#[test]
+fn a_sweep_that_has_ended_is_asked_all_the_same() {
+    let mut model = fold(&Script::good().whole(), Look::default(), (80, 24));
+    update(&mut model, Message::Ended(Ok(alphascope::sweep::event::Outcome::Complete)));
+    assert!(!model.running());
+    let asked = type_in(&mut model, "2j ");
+    let [Command::AddVariant { variant }] = &asked[..] else { unreachable!("{asked:?}") };
+    assert!(asked[0].is_work() && model.live.requested.variants.contains(&variant.sparsify));
+    assert!(model.live.word.is_none());
+    // What would only hold it up, or has nothing to drop, is not asked.
+    assert!(type_in(&mut model, "p").is_empty());
+    tell(&mut model, Event::VariantAdded { variant: variant.clone() });
+    assert!(type_in(&mut model, "d").is_empty());
+    // It cannot go on: said, and nothing is left waiting.
+    type_in(&mut model, " ");
+    assert!(!model.live.requested.variants.is_empty() || model.run.variants().len() == 2);
+    update(&mut model, Message::NotResumed("the journal is locked".into()));
+    assert_eq!(model.live.requested, Default::default());
+    assert!(model.live.word.as_deref().unwrap().contains("the journal is locked"));
+}
+
+#[test]
+fn the_doctor_is_asked_once_and_its_panel_opens_again() {
+    let mut model = measured();
+    let asked = type_in(&mut model, "2D");
+    assert_eq!(asked, vec![Command::Doctor { spec: DoctorSpec::default() }]);
+    assert!(model.doctor && model.live.requested.doctor && model.findings.is_none());
+    press(&mut model, Key::Esc);
+    assert!(!model.doctor);
+    assert!(type_in(&mut model, "D").is_empty(), "asked once is enough");
+    tell(&mut model, Event::Doctor { spec: DoctorSpec::default() });
+    assert!(!model.live.requested.doctor && model.doctor);
+    assert_eq!(model.findings.as_ref().unwrap().tried.0, 0);
+    assert!(model.findings.as_ref().unwrap().tried.1 > 0);
+    press(&mut model, Key::Char('D'));
+    model.mode = Mode::Watch;
+    assert!(type_in(&mut model, "D").is_empty());
+    assert!(model.doctor, "a watcher sees it too");
+}
+
+#[test]
+fn a_checkpoint_is_of_the_variant_under_the_cursor() {
+    use alphascope::app::save::{Refused, Stage};
+    let script = Script::good();
+    let mut events = script.until(60);
+    events.extend(script.variant(1, trim("block.3", 0.5), 60));
+    let mut model = fold(&events, Look::default(), (80, 24));
+    let ask = |model: &mut Model, keys: &str| {
+        type_in(model, keys);
+        match update(model, Message::Key(Key::Enter)).pop() {
+            Some(Effect::Merge(order)) => *order,
+            other => unreachable!("{other:?}"),
+        }
+    };
+    let order = ask(&mut model, "w0W");
+    assert_eq!((order.alpha.get(), order.replace), (0.0, false));
+    assert_eq!(order.variant.sparsify, trim("block.3", 0.5).sparsify);
+    assert!(order.out.to_str().unwrap().contains("block.3-delta-50"), "{:?}", order.out);
+    update(&mut model, Message::Merged(Err(Refused::Exists)));
+    assert_eq!(model.save.as_ref().unwrap().stage, Stage::Exists);
+    assert!(ask(&mut model, "").replace);
+    update(&mut model, Message::Merged(Ok("wrote it".into())));
+    assert!(model.save.is_none());
+    assert_eq!(model.live.word.as_deref(), Some("wrote it"));
+    // The compare screen has a cursor of its own; letters are typed into the name.
+    type_in(&mut model, "4");
+    model.rival = RivalId::DENSE;
+    type_in(&mut model, "W");
+    assert!(model.save.as_ref().unwrap().variant.is_dense());
+    type_in(&mut model, "q?");
+    assert!(model.save.as_ref().unwrap().file.text().ends_with("q?"));
+}
+
+#[test]
+fn another_run_is_compared_and_taken_away() {
+    use alphascope::app::contest::Guest;
+    use alphascope::sweep::state::SweepState;
+    let mut model = fold(&Script::good().whole(), Look::default(), (160, 40));
+    type_in(&mut model, "4o~/runs/b");
+    let asked = update(&mut model, Message::Key(Key::Enter));
+    let [Effect::Guest(dir)] = &asked[..] else { unreachable!("{asked:?}") };
+    assert!(dir.ends_with("runs/b"));
+    let names = |keep: &dyn Fn(&str) -> bool| {
+        let all = ["noto", "twemoji", "openmoji", "fluent", "fluent-hc", "fxemoji"];
+        all.into_iter().filter(|name| keep(name)).map(str::to_string).collect()
+    };
+    let guest = |run: SweepState, same| Guest { dir: dir.clone(), name: "b".into(), run, same };
+    let other = SweepState::replay(&Script::barrier().whole());
+    let show = |model: &mut Model, guest: Guest| {
+        update(model, Message::Guest(Ok(Box::new(guest))));
+        model.settle();
+        assert_eq!(model.guests.len(), 1, "opened again it is read again");
+        let found = model.contest.rivals.iter().find(|it| it.id.guest == Some(0));
+        found.unwrap().clone()
+    };
+    let paired = show(&mut model, guest(other.clone(), names(&|_| true)));
+    let here = paired.here.unwrap();
+    assert!(paired.paired && here.hi < 0.0, "{here:?}");
+    assert_eq!(model.rival, paired.id);
+    let apart = show(&mut model, guest(other.clone(), names(&|name| name != "fluent")));
+    assert!(!apart.paired && apart.id_here == paired.id_here);
+    let wide = apart.here.unwrap();
+    assert!((wide.value - here.value).abs() < 1e-9 && wide.half() > here.half());
+    // Its variant is of another run: not shown on the live screen, nor written.
+    press(&mut model, Key::Enter);
+    assert_eq!(model.tab, Tab::Compare);
+    type_in(&mut model, "W");
+    assert!(model.save.is_none());
+    assert!(type_in(&mut model, "x").is_empty());
+    assert!(model.guests.is_empty() && model.contest.rivals.len() == 1);
+    update(&mut model, Message::Guest(Err("no run".into())));
+    assert_eq!(model.live.word.as_deref(), Some("no run"));
 }
 
 fn any_step() -> impl Strategy<Value = Message> {

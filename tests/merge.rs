@@ -39,6 +39,7 @@ fn request(world: &World, alpha: f64, variant: &Variant, out: &str) -> Request {
         variant: variant.clone(),
         seed: 0,
         out: at(out),
+        replace: false,
         dialect: Dialect::OpenClip,
         dtype: Dtype::F32,
         twin: Twin::Unknown,

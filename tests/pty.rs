@@ -265,3 +265,127 @@ fn a_picture_is_not_written_to_a_terminal() {
     let text = it.text();
     assert!(text.contains("give --out FIGURE.png") && !text.contains("IHDR"), "{text}");
 }
+
+/// The journal's lines of one kind.
+fn journal(rig: &Rig, kind: &str) -> Vec<serde_json::Value> {
+    let path = Path::new(rig.out()).join("events.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+    lines.filter(|it: &serde_json::Value| it["event"] == kind).collect()
+}
+
+/// The first key after a pause, on a screen that rests, is drawn before anything
+/// else can happen: requested is seen, however soon it is in force.
+#[test]
+fn a_toggled_layer_is_requested_then_in_force_then_a_curve() {
+    let rig = Rig::new();
+    let mut it = demo(&rig);
+    it.until("the curves", |screen| screen.contains("OOD mean"));
+    it.press("p");
+    it.until("paused", |screen| screen.contains("paused"));
+    it.press("2j");
+    it.until("the layers", |screen| screen.contains("space: delta 50 %"));
+    it.until_quiet();
+    it.film();
+    it.press(" ");
+    it.until("in force", |screen| screen.contains("● delta 50 %"));
+    let frames = it.frames();
+    let first = |sign: &str| frames.iter().position(|frame| frame.contains(sign));
+    let (asked, active) = (first("◌ delta 50 %").unwrap(), first("● delta 50 %").unwrap());
+    assert!(asked < active, "requested in frame {asked}, in force in {active}");
+    let added = journal(&rig, "variant_added");
+    assert_eq!(added.len(), 1);
+    let edit = &added[0]["variant"]["sparsify"][0];
+    assert_eq!((&edit["method"], &edit["amount"]), (&"delta".into(), &0.5.into()));
+    let layer = edit["layer"].as_str().unwrap().to_string();
+    // Nothing of it is measured while the sweep rests; then its curve grows.
+    let of_it = |it: &serde_json::Value| it["cell"]["variant"] == 1;
+    assert!(!journal(&rig, "measured").iter().any(of_it));
+    it.press("p1");
+    it.until("its curve over the dense one", |screen| {
+        screen.contains(&layer) && screen.contains("delta 50 %") && screen.contains("OOD mean")
+    });
+    rig.until_journal("\"cell\":{\"variant\":1");
+    it.press("4");
+    it.until("it on the compare screen", |screen| {
+        screen.lines().any(|line| line.contains(&layer) && line.contains('%') && line.contains('['))
+    });
+    it.signal(Signal::TERM);
+    assert_eq!(it.wait(), 3);
+}
+
+#[test]
+fn a_sweep_that_has_ended_goes_on_for_a_toggle_and_for_the_doctor() {
+    let rig = Rig::new();
+    let mut it = rig.start(&["--demo", "--sim", "--sim-ms", "0", "--out", rig.out()]);
+    it.until("the end", |screen| screen.contains("complete"));
+    it.press("2j ");
+    rig.until_journal("\"variant_added\"");
+    it.until("in force", |screen| screen.contains("● delta 50 %"));
+    rig.until_journal_times("\"finished\"", 2);
+    assert_eq!(journal(&rig, "started").len(), 2);
+    assert!(journal(&rig, "header").len() == 1 && journal(&rig, "probing").len() <= 1);
+    it.press("D");
+    it.until("the doctor's end", |screen| screen.contains("Doctor:") && screen.contains("done"));
+    it.until("its budget", |screen| screen.contains("edits tried on"));
+    it.press("\r");
+    it.until("its choice", |screen| screen.contains("less dense") && screen.contains("doctor: "));
+    assert_eq!(journal(&rig, "doctor").len(), 1);
+    // Its last result is on the screen before its end is.
+    rig.until_journal_times("\"finished\"", 3);
+    it.until("the end of the doctor's session", |screen| screen.contains("q leave"));
+    it.press("q");
+    assert_eq!(it.wait(), 0, "{}", it.text());
+    it.check_restored();
+}
+
+#[test]
+fn a_point_is_written_as_a_checkpoint_and_never_over_a_file_unasked() {
+    let rig = Rig::new();
+    let mut it = demo(&rig);
+    it.until("the curves", |screen| screen.contains("OOD mean"));
+    it.press("b0W");
+    it.until("the form", |screen| screen.contains("Write a checkpoint"));
+    it.press("\x15out.safetensors");
+    it.until("the name", |screen| screen.contains("out.safetensors"));
+    let file = rig.path("models/out.safetensors");
+    std::fs::write(&file, b"mine").unwrap();
+    it.press("\r");
+    it.until("the question", |screen| screen.contains("replace it"));
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+    it.press("\r");
+    it.until("that it is written", |screen| screen.contains("wrote out.safetensors"));
+    assert!(std::fs::metadata(&file).unwrap().len() > 100_000);
+    // A folder that is not there is told, and the form stays.
+    it.press("W\x15no/where.safetensors\r");
+    it.until("why not", |screen| screen.contains("is no folder") && screen.contains("where"));
+    it.press("\x1b");
+    it.until("no form", |screen| !screen.contains("Write a checkpoint"));
+    it.signal(Signal::TERM);
+    assert_eq!(it.wait(), 3);
+}
+
+#[test]
+fn another_run_is_shown_beside_the_watched_one() {
+    let rig = Rig::new();
+    let other = rig.path("other");
+    let other = other.to_str().unwrap();
+    for (demo, out) in [("hot", rig.out()), ("failed", other)] {
+        let sweep = ["sweep", "--demo", demo, "--sim", "--sim-ms", "0", "--out", out];
+        let mut sweep = rig.start(&sweep);
+        assert_eq!(sweep.wait(), 0, "{}", sweep.text());
+    }
+    let mut it = rig.start_in("models", &["watch", rig.out(), other], 160, 40);
+    it.until("both", |screen| screen.contains("other: dense") && screen.contains("less dense"));
+    it.until("that they are paired", |screen| screen.contains("on the very same images"));
+    // Taken away, and opened again by its path.
+    it.press("x");
+    it.until("one", |screen| !screen.contains("other: dense"));
+    it.press(&format!("o{other}\r"));
+    it.until("both again", |screen| screen.contains("other: dense"));
+    it.press("o/no/such/run\r");
+    it.until("that there is none", |screen| screen.contains("/no/such/run"));
+    it.press("q");
+    assert_eq!(it.wait(), 0);
+    it.check_restored();
+}

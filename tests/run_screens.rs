@@ -6,10 +6,14 @@
 
 mod script;
 
+use alphascope::app::contest::Guest;
+use alphascope::app::save::Refused;
 use alphascope::app::{Charset, Depth, Key, Look, Message, Model, update};
+use alphascope::sweep::doctor::{self, Step};
 use alphascope::sweep::event::Event;
-use alphascope::sweep::ids::{AlphaId, LayerId, ProbeCell, ProbeId, VariantId};
-use alphascope::sweep::spec::Layers;
+use alphascope::sweep::ids::{AlphaId, CellId, LayerId, ProbeCell, ProbeId, RoundId, VariantId};
+use alphascope::sweep::spec::{DoctorSpec, Layers};
+use alphascope::sweep::state::SweepState;
 use alphascope::ui::{self, Theme};
 use ratatui::style::Color;
 use rstest::rstest;
@@ -27,6 +31,46 @@ fn press(model: &mut Model, keys: &str) {
         update(model, Message::Key(key));
         model.settle();
     }
+}
+
+/// The doctor's search on the scripted run: all it tries, and the chosen ones on
+/// every image where `judged`.
+fn doctored(script: &Script, events: &mut Vec<Event>, judged: bool) {
+    let mut state = SweepState::replay(&*events);
+    let mut told = |state: &mut SweepState, event: Event| {
+        state.apply(&event);
+        events.push(event);
+    };
+    told(&mut state, Event::Doctor { spec: DoctorSpec::default() });
+    let Step::Try(variants) = doctor::next(&state) else { unreachable!() };
+    let mut kept = Vec::new();
+    for (variant, id) in variants.into_iter().zip(1..) {
+        let mut all = script.variant(id, variant, 100).into_iter();
+        told(&mut state, all.next().unwrap());
+        told(&mut state, Event::VariantTried { variant: VariantId(id) });
+        kept.push(all.collect::<Vec<Event>>());
+    }
+    let owed = |state: &SweepState, event: &Event| match event {
+        Event::Measured(it) => it.round.index() < state.rounds_owed(it.cell),
+        _ => true,
+    };
+    for event in kept.iter().flatten().filter(|it| owed(&state, it)).cloned().collect::<Vec<_>>() {
+        told(&mut state, event);
+    }
+    if !judged {
+        return;
+    }
+    let Step::Take(taken) = doctor::next(&state) else { unreachable!() };
+    for variant in taken {
+        told(&mut state, Event::VariantTaken { variant });
+        for event in &kept[variant.index() - 1] {
+            let Event::Measured(it) = event else { unreachable!() };
+            if !state.has(it.cell, it.round) {
+                told(&mut state, event.clone());
+            }
+        }
+    }
+    assert_eq!(doctor::next(&state), Step::Done);
 }
 
 /// The situations a screen is looked at in.
@@ -62,6 +106,16 @@ fn situation(name: &str, look: Look, size: (u16, u16)) -> Model {
         events.extend(script.variant(1, trim("block.3", 0.5), 40));
         events.extend(script.variant(2, trim("head", 0.9), 20));
     }
+    if name.starts_with("layers-doctor") {
+        events.extend(script.measurements());
+        doctored(&script, &mut events, name == "layers-doctor");
+    }
+    if name == "layers-broken" {
+        events.extend(script.variant(1, trim("block.3", 0.5), 20));
+        let cell = CellId { variant: VariantId(1), ..Script::cell(1, 4) };
+        let message = "the loss is not finite at block.3".to_string();
+        events.push(Event::CellFailed { cell, round: RoundId(1), message });
+    }
     let mut model = fold(&events, look, size);
     if name.ends_with("early") {
         update(&mut model, Message::Progress(script.probing()));
@@ -87,6 +141,28 @@ fn situation(name: &str, look: Look, size: (u16, u16)) -> Model {
             model.layers.edits = trim("block.3", 0.5).sparsify;
             press(&mut model, "jjjjj");
         }
+        "layers-broken" => {
+            model.layers.edits = trim("block.3", 0.5).sparsify;
+            press(&mut model, "jjjjj");
+        }
+        "layers-doctor" | "layers-doctor-tries" => press(&mut model, "D"),
+        "live-save" => press(&mut model, "W"),
+        "live-save-exists" => {
+            press(&mut model, "W\n");
+            update(&mut model, Message::Merged(Err(Refused::Exists)));
+        }
+        "compare-runs" => {
+            for (dir, run, same) in [("a", Script::barrier(), true), ("b", Script::good(), false)] {
+                let mut events = run.whole();
+                events.extend(run.variant(1, trim("head", 0.9), 100));
+                let state = SweepState::replay(&events);
+                let names = state.datasets().iter().map(|it| it.name.clone());
+                let same = names.filter(|_| same).collect();
+                let guest = Guest { dir: dir.into(), name: dir.into(), run: state, same };
+                update(&mut model, Message::Guest(Ok(Box::new(guest))));
+            }
+            model.live.word = None;
+        }
         "compare" => press(&mut model, "j"),
         "live-variant" => press(&mut model, "w"),
         _ => {}
@@ -109,13 +185,19 @@ fn screens_look_as_they_did(
         "layers-cancel",
         "layers-toggled",
         "layers-edited",
+        "layers-broken",
+        "layers-doctor-tries",
+        "layers-doctor",
         "correlation-bare",
         "correlation-early",
         "correlation-full",
         "compare-bare",
         "compare",
+        "compare-runs",
         "live-full",
-        "live-variant"
+        "live-variant",
+        "live-save",
+        "live-save-exists"
     )]
     name: &str,
 ) {
@@ -137,7 +219,7 @@ fn styles_are_as_they_were(#[case] name: &str, #[case] look: Look, #[case] depth
     insta::assert_snapshot!(format!("{name}-80x24{depth}-styles"), styles(&buffer));
 }
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 16] = [
     "layers-start",
     "layers-bare",
     "layers-early",
@@ -149,6 +231,10 @@ const ALL: [&str; 12] = [
     "layers-edited",
     "correlation-full",
     "compare",
+    "compare-runs",
+    "layers-broken",
+    "layers-doctor",
+    "live-save",
     "live-variant",
 ];
 
@@ -239,4 +325,48 @@ fn clicks_find_screens_layers_and_points() {
     let x = text.lines().next().unwrap().chars().collect::<String>().find("Compare").unwrap();
     let picked = ui::hit(&model, &theme, u16::try_from(x).unwrap(), 0);
     assert_eq!(picked, Some(Pick::Tab(Tab::Compare)));
+}
+
+/// What a toggle is stands beside its layer: requested, in force, failed.
+#[test]
+fn pending_active_and_failed_toggles_are_told_apart() {
+    for size in &SIZES[1..] {
+        let row = |name: &str| {
+            let text = symbols(&draw(&situation(name, TRUE, *size)));
+            let found = text.lines().find(|row| row.contains("block.3 ")).unwrap().to_string();
+            (found, text)
+        };
+        let (asked, _) = row("layers-toggled");
+        let (active, _) = row("layers-edited");
+        let (failed, _) = row("layers-broken");
+        for (row, sign) in
+            [(&asked, "◌ delta 50 %"), (&active, "● delta 50 %"), (&failed, "✗ delta 50 %")]
+        {
+            assert!(row.contains(sign), "{sign} at {size:?}: {row}");
+        }
+    }
+}
+
+/// The panel says what it does, and what it found only when it is judged.
+#[test]
+fn the_doctors_panel_tells_budget_candidates_and_verdict() {
+    let text = |name: &str| symbols(&draw(&situation(name, TRUE, (120, 40))));
+    let (early, late) = (text("layers-doctor-tries"), text("layers-doctor"));
+    assert!(early.contains("10 of 10 edits tried") && early.contains("measures the chosen edits"));
+    assert!(!early.contains("it helps") && !early.contains("no help shown"));
+    assert!(late.contains("done") && (late.contains("it helps") || late.contains("no help shown")));
+    for group in ["doctor: ", "control: "] {
+        assert!(early.contains(group) && late.contains(group), "{late}");
+    }
+}
+
+/// Runs of the same images are paired; of others it is said that they are not.
+#[test]
+fn other_runs_say_whether_they_are_paired() {
+    let text = symbols(&draw(&situation("compare-runs", TRUE, (200, 60))));
+    let is = |row: &&str, name: &str| row.contains(name) && row.contains('[');
+    let row = |name: &str| text.lines().find(|row| is(row, name)).unwrap();
+    assert!(!row("a: dense").contains('~'), "{text}");
+    assert!(row("b: dense").contains('~'), "{text}");
+    assert!(text.contains("two means compared, not pairs"), "{text}");
 }

@@ -1,12 +1,49 @@
-//! What the compare screen shows of a run: its variants side by side, each
-//! against the dense sweep on the same images.
+//! What the compare screen shows: the variants of a run side by side, each
+//! against the dense sweep on the same images, and other runs beside them.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::{Role, Variant};
 use crate::sweep::state::{Status, SweepState};
-use crate::sweep::stats::{self, Interval};
+use crate::sweep::stats::{self, Interval, Place, versus};
 
 use super::layers::edit_name;
+
+/// A variant of the present run, or of another one beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RivalId {
+    /// Which of the other runs; `None`: the present one.
+    pub guest: Option<usize>,
+    /// Which of that run's variants.
+    pub variant: VariantId,
+}
+
+impl RivalId {
+    /// The present run's dense sweep: what all others are compared with.
+    pub const DENSE: Self = Self { guest: None, variant: VariantId::DENSE };
+}
+
+impl From<VariantId> for RivalId {
+    fn from(variant: VariantId) -> Self {
+        Self { guest: None, variant }
+    }
+}
+
+/// Another run, read from its folder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guest {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// For people: the folder's name.
+    pub name: String,
+    /// The fold of its journal.
+    pub run: SweepState,
+    /// Names of the datasets that are, by the hash of their content, the present
+    /// run's very own.
+    pub same: BTreeSet<String>,
+}
 
 /// One point of a variant's path: ID and OOD accuracy together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,17 +73,25 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rival {
     /// Which.
-    pub id: VariantId,
+    pub id: RivalId,
+    /// For its colour and sign: 0 for the dense one, then in the order they came.
+    pub number: usize,
     /// Its name.
     pub name: String,
-    /// What it does, in words; empty for the dense one.
+    /// What it does, in words; empty for a dense one.
     pub edits: String,
-    /// One per α of the grid.
+    /// The grid of its run.
+    pub alphas: Vec<f64>,
+    /// One per α of its grid.
     pub spots: Vec<Spot>,
     /// Index of the highest OOD mean (of the ID mean without OOD datasets).
     pub best: Option<usize>,
-    /// OOD mean at the cursor minus the dense one's there, percentage points;
-    /// paired on the images measured for both.
+    /// Image by image on the very same images; else (of another run alone) the
+    /// differences are of independent means.
+    pub paired: bool,
+    /// OOD mean at the cursor minus the dense one's there, percentage points, on
+    /// the images measured for both. Of another run: at the same α; `None` where
+    /// its grid has none, or its datasets are others.
     pub here: Option<Interval>,
     /// OOD mean at its own best α minus the dense one's at its own, likewise.
     pub peak: Option<Interval>,
@@ -66,8 +111,9 @@ pub struct Contest {
 impl Contest {
     /// Derives all of it; differences are taken at point `at` of the grid.
     #[must_use]
-    pub fn of(run: &SweepState, at: Option<usize>) -> Self {
+    pub fn of(run: &SweepState, at: Option<usize>, guests: &[Guest]) -> Self {
         let dense_best = best(&spots(run, VariantId::DENSE));
+        let alphas = grid(run);
         let rival = |(i, variant): (usize, &Variant)| {
             let id = VariantId(i);
             let spots = spots(run, id);
@@ -81,10 +127,13 @@ impl Contest {
                 stats::mean_difference(run, Role::Ood, (VariantId::DENSE, from), (id, to))
             });
             Rival {
-                id,
+                id: id.into(),
+                number: i,
                 name: variant.name.clone(),
                 edits: describe(variant),
+                alphas: alphas.clone(),
                 best,
+                paired: true,
                 here: here(Role::Ood).filter(|_| !variant.is_dense()),
                 peak: peak.filter(|_| !variant.is_dense()),
                 id_here: here(Role::Id).filter(|_| !variant.is_dense()),
@@ -93,6 +142,10 @@ impl Contest {
             }
         };
         let mut rivals: Vec<Rival> = run.variants().iter().enumerate().map(rival).collect();
+        for (index, guest) in guests.iter().enumerate() {
+            let first = rivals.len();
+            rivals.extend(invited(run, at, index, guest, first));
+        }
         // Without a difference (the dense one, what is not measured) it is 0.
         let rank = |it: &Rival| it.here.map_or(0.0, |it| it.value);
         rivals.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
@@ -101,9 +154,59 @@ impl Contest {
 
     /// The variant of that id.
     #[must_use]
-    pub fn rival(&self, id: VariantId) -> Option<&Rival> {
+    pub fn rival(&self, id: RivalId) -> Option<&Rival> {
         self.rivals.iter().find(|it| it.id == id)
     }
+}
+
+fn grid(run: &SweepState) -> Vec<f64> {
+    run.alphas().iter().map(|alpha| alpha.get()).collect()
+}
+
+/// Another run's variants, but those that a person dropped or the doctor only
+/// tried; numbered from `first` on.
+fn invited(
+    run: &SweepState,
+    at: Option<usize>,
+    index: usize,
+    guest: &Guest,
+    first: usize,
+) -> Vec<Rival> {
+    let other = &guest.run;
+    let same = |name: &str| guest.same.contains(name);
+    let own_best = best(&spots(run, VariantId::DENSE));
+    let shown = other.variants().iter().enumerate().filter(|(i, _)| {
+        let id = VariantId(*i);
+        !other.is_dropped(id) && !other.is_on_trial(id)
+    });
+    let rival = |(n, (i, variant)): (usize, (usize, &Variant))| {
+        let id = VariantId(i);
+        let spots = spots(other, id);
+        let best = best(&spots);
+        let own = |alpha| Place { run, variant: VariantId::DENSE, alpha: AlphaId(alpha) };
+        let theirs = |alpha| Place { run: other, variant: id, alpha };
+        let twin = at.and_then(|at| other.alpha_id(*run.alphas().get(at)?));
+        let here = |role| versus(role, own(at?), theirs(twin?), &same);
+        let peak = own_best.zip(best);
+        let peak =
+            peak.and_then(|(from, to)| versus(Role::Ood, own(from), theirs(AlphaId(to)), &same));
+        let (ood, id_here) = (here(Role::Ood), here(Role::Id));
+        Rival {
+            id: RivalId { guest: Some(index), variant: id },
+            number: first + n,
+            name: format!("{}: {}", guest.name, variant.name),
+            edits: describe(variant),
+            alphas: grid(other),
+            best,
+            paired: [ood, id_here, peak].iter().flatten().all(|it| it.paired),
+            here: ood.map(|it| it.points),
+            peak: peak.map(|it| it.points),
+            id_here: id_here.map(|it| it.points),
+            standing: standing(other, id),
+            spots,
+        }
+    };
+    shown.enumerate().map(rival).collect()
 }
 
 /// What a variant does: `block.3 delta 50 %, head reset`.

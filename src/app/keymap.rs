@@ -1,8 +1,10 @@
 //! The keys, as one table: behaviour, footer hints, help screen and docs all
 //! come from it.
 
+mod boxes;
 mod run;
 
+pub use boxes::{DoctorAct, OpenAct, SaveAct};
 pub use run::{AskAct, CompareAct, LayersAct};
 
 use super::key::Key;
@@ -28,6 +30,12 @@ pub enum Context {
     Run,
     /// The form that asks for a measurement is open.
     Ask,
+    /// The doctor's panel is open.
+    Doctor,
+    /// The form that writes a checkpoint is open.
+    Save,
+    /// The folder of another run is being typed.
+    Open,
     /// A question is open.
     Dialog,
     /// The help page is open.
@@ -44,7 +52,7 @@ pub enum Context {
 
 impl Context {
     /// In the docs' order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Live,
         Self::Layers,
         Self::Filter,
@@ -52,6 +60,9 @@ impl Context {
         Self::Compare,
         Self::Run,
         Self::Ask,
+        Self::Doctor,
+        Self::Save,
+        Self::Open,
         Self::Setup,
         Self::Browser,
         Self::Text,
@@ -73,6 +84,9 @@ impl Context {
             Self::Compare => "Compare",
             Self::Run => "Every screen of a run",
             Self::Ask => "Asking for a measurement",
+            Self::Doctor => "Doctor",
+            Self::Save => "Writing a checkpoint",
+            Self::Open => "Opening another run",
             Self::Dialog => "Questions",
             Self::Help => "Help page",
             Self::Setup => "Set-up",
@@ -125,6 +139,11 @@ pub enum Action {
     Layers(LayersAct),
     Ask(AskAct),
     Compare(CompareAct),
+    Doctor,
+    OnDoctor(DoctorAct),
+    Save,
+    OnSave(SaveAct),
+    OnOpen(OpenAct),
     Setup(Do),
 }
 
@@ -166,7 +185,7 @@ pub(super) const fn row(
 
 /// Every binding there is.
 pub fn bindings() -> impl Iterator<Item = &'static Binding> {
-    BINDINGS.iter().chain(run::BINDINGS).chain(setup::BINDINGS)
+    BINDINGS.iter().chain(run::BINDINGS).chain(boxes::BINDINGS).chain(setup::BINDINGS)
 }
 
 /// Of the live screen, everywhere, questions and help.

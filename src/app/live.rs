@@ -76,6 +76,8 @@ pub struct Requested {
     pub variants: Vec<Vec<Edit>>,
     /// Variants to be dropped (true) or taken back (false).
     pub drops: Vec<(VariantId, bool)>,
+    /// The doctor is to look for a repair.
+    pub doctor: bool,
     /// The sweep is to stop.
     pub stop: bool,
 }

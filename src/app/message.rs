@@ -1,11 +1,15 @@
 //! What reaches the screen's state, and what it asks of the world.
 
+use std::path::PathBuf;
+
 use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Level, Outcome, Progress};
-use crate::sweep::ids::{LayerId, VariantId};
+use crate::sweep::ids::LayerId;
 
+use super::contest::{Guest, RivalId};
 use super::key::Key;
 use super::live::Target;
+use super::save::{Order, Refused};
 use super::setup;
 use super::tab::Tab;
 
@@ -32,6 +36,12 @@ pub enum Message {
     Setup(setup::Message),
     /// The session is over: how, or why not.
     Ended(Result<Outcome, String>),
+    /// The session that ended could not go on with what was asked of it.
+    NotResumed(String),
+    /// A checkpoint was written (what it is, in lines), or not.
+    Merged(Result<String, Refused>),
+    /// Another run was read, to be shown beside this one.
+    Guest(Result<Box<Guest>, String>),
     /// A line for the log pane.
     Log(Level, String),
 }
@@ -46,7 +56,7 @@ pub enum Pick {
     /// This layer; `None`: all of them at once.
     Layer(Option<LayerId>),
     /// This variant.
-    Variant(VariantId),
+    Variant(RivalId),
     /// This screen of the run.
     Tab(Tab),
 }
@@ -54,8 +64,12 @@ pub enum Pick {
 /// What the runtime has to do for the screen.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Ask this of the running sweep (never blocks).
+    /// Ask this of the sweep (never blocks). One that has ended goes on first.
     Command(Command),
+    /// Write a checkpoint of the run's ends.
+    Merge(Box<Order>),
+    /// Read another run.
+    Guest(PathBuf),
     /// Something the set-up screen needs from the outside.
     Setup(setup::Effect),
     /// Mouse capture on or off.

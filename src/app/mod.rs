@@ -22,6 +22,7 @@ pub mod live;
 pub mod look;
 pub mod message;
 pub mod model;
+pub mod save;
 pub mod setup;
 pub mod sheet;
 pub mod summary;

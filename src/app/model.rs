@@ -7,13 +7,16 @@ use crate::sweep::event::{Level, Outcome, Progress};
 use super::ask::Ask;
 use super::axis::Axis;
 use super::board::Board;
-use super::contest::Contest;
+use super::contest::{Contest, Guest, RivalId};
 use super::layers::Layers;
 use super::live::Live;
 use super::look::Look;
+use super::save::Save;
 use super::setup;
+use super::setup::Field;
 use super::sheet::Sheet;
 use super::tab::Tab;
+use crate::sweep::doctor::{Findings, findings};
 use crate::sweep::ids::VariantId;
 use crate::sweep::state::SweepState;
 
@@ -71,11 +74,21 @@ pub struct Model {
     /// What the layers and correlation screens show of [`Model::run`].
     pub sheet: Sheet,
     /// The variant highlighted on the compare screen.
-    pub rival: VariantId,
+    pub rival: RivalId,
+    /// Other runs shown beside this one.
+    pub guests: Vec<Guest>,
+    /// The folder of another run is being typed.
+    pub opening: Option<Field>,
     /// What the compare screen shows of [`Model::run`].
     pub contest: Contest,
     /// The form that asks for a measurement is open.
     pub ask: Option<Ask>,
+    /// The form that writes a checkpoint is open.
+    pub save: Option<Save>,
+    /// The doctor's panel is open.
+    pub doctor: bool,
+    /// What the panel shows; `None` while it is closed.
+    pub findings: Option<Findings>,
     /// The latest from a worker, and of the run as a whole.
     pub progress: Option<Progress>,
     /// How the session ended, when it has.
@@ -112,9 +125,14 @@ impl Model {
             tab: Tab::default(),
             layers: Layers::default(),
             sheet: Sheet::default(),
-            rival: VariantId::DENSE,
+            rival: RivalId::DENSE,
+            guests: Vec::new(),
+            opening: None,
             contest: Contest::default(),
             ask: None,
+            save: None,
+            doctor: false,
+            findings: None,
             progress: None,
             ended: None,
             log: VecDeque::new(),
@@ -136,9 +154,12 @@ impl Model {
         }
         self.board = Board::of(&self.run, self.live.variant);
         self.sheet = Sheet::of(&self.run, self.probed_variant(), self.layers.probe);
+        self.findings = self.doctor.then(|| findings(&self.run)).flatten();
         match self.tab {
             Tab::Correlation => self.sheet.relate(&self.run, self.sheet.variant),
-            Tab::Compare => self.contest = Contest::of(&self.run, self.cursor()),
+            Tab::Compare => {
+                self.contest = Contest::of(&self.run, self.cursor(), &self.guests);
+            }
             Tab::Live | Tab::Layers => {}
         }
     }
@@ -159,11 +180,11 @@ impl Model {
         self.ended.is_none() && self.run.outcome.is_none() && self.run.header().is_some()
     }
 
-    /// True while what a person asks for can still be measured: by a running sweep
-    /// of our own. Keys that ask are offered only then.
+    /// True while what a person asks for can still be measured: by a sweep of our
+    /// own, which goes on where it has ended. Keys that ask are offered only then.
     #[must_use]
     pub fn can_ask(&self) -> bool {
-        self.mode == Mode::Own && self.running()
+        self.mode == Mode::Own && self.run.header().is_some()
     }
 
     /// Index into the grid at which exact numbers are shown: the cursor where a

@@ -1,13 +1,17 @@
 //! One message in, effects out.
 
+mod boxes;
 mod layers;
+
+pub use boxes::compare_with;
 
 use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Header, Level};
-use crate::sweep::ids::{AlphaId, DatasetId, VariantId};
+use crate::sweep::ids::{AlphaId, DatasetId};
 use crate::sweep::state::SweepState;
 
 use super::axis::{self, Axis, NATS, PERCENT};
+use super::contest::RivalId;
 use super::key::Key;
 use super::keymap::{self, Action, Context};
 use super::live::{Live, Question, Target, ZOOM_STEPS};
@@ -26,6 +30,12 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Progress(progress) => model.progress = Some(progress),
         Message::Resize(width, height) => model.size = (width, height),
         Message::Tick => model.live.word = None,
+        Message::Setup(setup::Message::Paste(text)) if model.screen == Screen::Live => {
+            let save = model.save.as_mut().map(|it| &mut it.file);
+            if let Some(field) = model.opening.as_mut().or(save) {
+                field.insert(text.trim());
+            }
+        }
         Message::Setup(message) => {
             let effects = setup::update(&mut model.setup, message);
             return effects.into_iter().map(Effect::Setup).collect();
@@ -43,6 +53,15 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
                 return vec![Effect::Quit];
             }
         }
+        Message::NotResumed(why) => {
+            let requested = std::mem::take(&mut model.live.requested);
+            let text = format!("the sweep cannot go on: {why}");
+            model.live.requested.stop = requested.stop;
+            model.live.word = Some(text.clone());
+            model.say(Level::Error, text);
+        }
+        Message::Merged(result) => boxes::merged(model, result),
+        Message::Guest(result) => boxes::guest(model, result),
         Message::Log(level, text) => model.say(level, text),
     }
     Vec::new()
@@ -76,6 +95,10 @@ fn on_event(model: &mut Model, event: &Event) {
             requested.skip.retain(|it| *it != (*dataset, false));
             let name = dataset_name(model, *dataset);
             model.say(Level::Info, format!("{name} is taken back"));
+        }
+        Event::Doctor { .. } => {
+            requested.doctor = false;
+            model.say(Level::Info, "the doctor looks for a repair when nothing else is owed");
         }
         Event::Focused { dataset } if requested.first == Some(*dataset) => requested.first = None,
         Event::Probing { .. }
@@ -113,8 +136,12 @@ fn begin(model: &mut Model, header: &Header) {
     model.run = SweepState::default();
     model.live = Live::default();
     model.layers = Default::default();
-    model.rival = VariantId::DENSE;
+    model.rival = RivalId::DENSE;
+    // What they have in common was told of the run before.
+    model.guests.clear();
     model.ask = None;
+    model.save = None;
+    model.doctor = false;
     model.axis = Axis::default();
     model.ended = None;
     model.progress = None;
@@ -159,6 +186,12 @@ pub fn context(model: &Model) -> Context {
         setup::context(&model.setup)
     } else if model.ask.is_some() {
         Context::Ask
+    } else if model.save.is_some() {
+        Context::Save
+    } else if model.doctor {
+        Context::Doctor
+    } else if model.opening.is_some() {
+        Context::Open
     } else {
         match model.tab {
             Tab::Live => Context::Live,
@@ -180,8 +213,12 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
         return effects.into_iter().map(Effect::Setup).collect();
     }
     let Some(action) = keymap::action(context, key) else {
-        if let Some(field) = model.layers.typing.as_mut().filter(|_| context == Context::Filter) {
+        let filter = model.layers.typing.as_mut().filter(|_| context == Context::Filter);
+        let path = model.opening.as_mut().filter(|_| context == Context::Open);
+        if let Some(field) = filter.or(path) {
             field.key(key);
+        } else if let Some(save) = model.save.as_mut().filter(|_| context == Context::Save) {
+            boxes::type_save(save, key);
         }
         return Vec::new();
     };
@@ -203,6 +240,11 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Layers(act) => return layers::act(model, act),
         Action::Ask(act) => return layers::on_ask(model, act),
         Action::Compare(act) => return layers::on_compare(model, act),
+        Action::Doctor => return boxes::doctor(model),
+        Action::OnDoctor(act) => boxes::on_doctor(model, act),
+        Action::Save => boxes::save(model),
+        Action::OnSave(act) => return boxes::on_save(model, act),
+        Action::OnOpen(act) => return boxes::on_open(model, act),
         Action::Help => model.help = Some(0),
         Action::Close => model.help = None,
         Action::ScrollUp => model.help = model.help.map(|at| at.saturating_sub(1)),
@@ -346,6 +388,13 @@ fn commanding(model: &mut Model) -> bool {
     };
     model.live.word = Some(word.to_string());
     false
+}
+
+/// As [`commanding`], of what gives a sweep more to do: one that has ended goes
+/// on with it.
+fn asking(model: &mut Model) -> bool {
+    let over = model.mode == Mode::Own && model.run.header().is_some() && !model.running();
+    over || commanding(model)
 }
 
 fn pause(model: &mut Model) -> Vec<Effect> {

@@ -82,6 +82,7 @@ impl Args {
             variant: Variant { name: "merge".into(), sparsify: self.sparsify },
             seed: self.seed,
             out: self.out,
+            replace: false,
             dialect: match self.dialect {
                 Dialect::OpenClip => checkpoint::Dialect::OpenClip,
                 Dialect::Hf => checkpoint::Dialect::HuggingFace,

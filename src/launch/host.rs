@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Launch, Measure, Request};
+use super::{Launch, Measure, Request, SPEC_FILE};
+use crate::app::save::{Order, Refused};
 use crate::app::setup::{DataFacts, Demo, FileFacts, Job, PairFacts};
 use crate::checkpoint::{self, Checkpoint};
 use crate::dataset::Dataset;
 use crate::demo;
+use crate::merge::{self, MergeError, Twin};
 use crate::runtime::Host;
 use crate::session::{SessionHandle, Waker};
 use crate::sim::SimScript;
+use crate::sweep::command::Command;
 use crate::sweep::plan::Shard;
 use crate::sweep::spec::{DatasetSpec, Role, Spec};
 
@@ -74,6 +77,49 @@ impl Host for Outside {
             doctor: None,
         };
         self.launch(request, waker)
+    }
+
+    fn again(
+        &self,
+        dir: &Path,
+        device: String,
+        asked: Vec<Command>,
+        waker: Waker,
+    ) -> Result<SessionHandle, String> {
+        let spec_path = dir.join(SPEC_FILE);
+        let request = Request {
+            spec: Spec::load(&spec_path).map_err(|error| error.to_string())?,
+            spec_path,
+            out: Some(dir.into()),
+            resume: true,
+            shard: Shard::whole(),
+            measure: self.measure(device),
+            doctor: None,
+        };
+        let launch = Launch::prepare(request).map_err(|error| error.to_string())?;
+        launch.going_on(asked).start(waker).map_err(|error| error.to_string())
+    }
+
+    fn merge(&self, dir: &Path, order: Order) -> Result<String, Refused> {
+        let because = |error: &dyn std::error::Error| Refused::Because(error.to_string());
+        let spec = Spec::load(&dir.join(SPEC_FILE)).map_err(|error| because(&error))?;
+        let request = merge::Request {
+            zeroshot: spec.checkpoints.zeroshot,
+            finetuned: spec.checkpoints.finetuned,
+            alpha: order.alpha,
+            variant: order.variant,
+            seed: spec.sweep.seed,
+            out: order.out,
+            replace: order.replace,
+            dialect: order.dialect,
+            dtype: order.dtype,
+            twin: Twin::Unknown,
+        };
+        match merge::merge(&request) {
+            Ok(summary) => Ok(summary.to_string()),
+            Err(MergeError::Exists { .. }) if !request.replace => Err(Refused::Exists),
+            Err(error) => Err(because(&error)),
+        }
     }
 
     fn checkpoint(&self, path: &Path) -> Result<FileFacts, String> {

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::Incoming;
+use crate::app::contest::Guest;
+use crate::app::save::{Order, Refused};
 use crate::app::setup::{self, DataFacts, Demo, Effect, Entry, FileFacts, Job, Message, PairFacts};
 use crate::session::{SessionHandle, Waker};
+use crate::sweep::command::Command;
 
 /// The outside: files, datasets, devices, sessions. Every call is made on a
 /// thread of its own and may take its time; errors are sentences for people.
@@ -22,6 +25,34 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     /// As [`Host::start`].
     fn demo(&self, demo: Demo, device: String, waker: Waker) -> Result<SessionHandle, String>;
+
+    /// Goes on with the run in a folder, whose events are known to the one who
+    /// asks: only what is new is told. `asked` comes before anything else.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    fn again(
+        &self,
+        dir: &Path,
+        device: String,
+        asked: Vec<Command>,
+        waker: Waker,
+    ) -> Result<SessionHandle, String>;
+
+    /// Writes a checkpoint from the ends of the run in a folder; answers what it
+    /// is, in lines.
+    ///
+    /// # Errors
+    /// When there is a file already, or it cannot be written.
+    fn merge(&self, dir: &Path, order: Order) -> Result<String, Refused>;
+
+    /// Reads another run, to be shown beside the one in the folder `own`.
+    ///
+    /// # Errors
+    /// When it is no run, or cannot be read.
+    fn guest(&self, dir: &Path, own: &Path) -> Result<Guest, String> {
+        super::guest::read(dir, own)
+    }
 
     /// Says what a checkpoint is.
     ///

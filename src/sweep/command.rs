@@ -61,3 +61,17 @@ pub enum Command {
     /// End after the batch in hand; the run can be resumed.
     Stop,
 }
+
+impl Command {
+    /// True for what gives a sweep more to do: one that has ended goes on for it.
+    #[must_use]
+    pub fn is_work(&self) -> bool {
+        matches!(
+            self,
+            Self::Probe { .. }
+                | Self::AddVariant { .. }
+                | Self::Doctor { .. }
+                | Self::Unskip { .. }
+        )
+    }
+}

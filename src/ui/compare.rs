@@ -9,16 +9,15 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
 use crate::app::axis::{self, PERCENT};
-use crate::app::contest::{Rival, Standing};
+use crate::app::contest::{Rival, RivalId, Standing};
 use crate::app::message::Pick;
 use crate::app::sheet::Interval;
 use crate::app::update::context;
 use crate::app::{Model, format};
-use crate::sweep::ids::VariantId;
 
 use super::chart::{Chart, Dot, Series};
 use super::columns::{self, Column};
@@ -61,11 +60,10 @@ fn layout(model: &Model, area: Rect) -> Layout {
 }
 
 /// Colour and sign of a variant.
-fn identity(theme: &Theme, id: VariantId) -> (Ink, &'static str) {
-    if id == VariantId::DENSE {
+fn identity(theme: &Theme, it: &Rival) -> (Ink, &'static str) {
+    let Some(i) = it.number.checked_sub(1) else {
         return (Ink::Mean, theme.glyphs.mean);
-    }
-    let i = id.index() - 1;
+    };
     (Ink::Series(i), theme.glyphs.markers[i % theme.glyphs.markers.len()])
 }
 
@@ -98,8 +96,8 @@ fn curves(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let series: Vec<Series> = layered(model)
         .into_iter()
         .map(|it| {
-            let (ink, marker) = identity(theme, it.id);
-            let dots = it.spots.iter().zip(&model.board.alphas).map(|(spot, alpha)| Dot {
+            let (ink, marker) = identity(theme, it);
+            let dots = it.spots.iter().zip(&it.alphas).map(|(spot, alpha)| Dot {
                 alpha: *alpha,
                 value: spot.ood.map(|it| it.value),
                 band: spot.ood.map(|it| (it.lo, it.hi)),
@@ -110,7 +108,7 @@ fn curves(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
                 marker,
                 name: it.name.clone(),
                 heavy: it.id == model.rival,
-                muted: !alone && it.id == VariantId::DENSE && model.rival != VariantId::DENSE,
+                muted: !alone && it.id == RivalId::DENSE && model.rival != RivalId::DENSE,
                 dots: dots.collect(),
             }
         })
@@ -142,17 +140,18 @@ fn plane(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let clouds: Vec<Cloud> = layered(model)
         .into_iter()
         .map(|it| {
-            let (ink, marker) = identity(theme, it.id);
+            let (ink, marker) = identity(theme, it);
             let front = it.id == model.rival;
-            let both = it.spots.iter().zip(&model.board.alphas).enumerate();
-            let marks = both.filter_map(|(i, (spot, alpha))| {
-                let here = front && model.cursor() == Some(i);
+            let cursor = model.cursor().and_then(|i| model.board.alphas.get(i));
+            let both = it.spots.iter().zip(&it.alphas);
+            let marks = both.filter_map(|(spot, alpha)| {
+                let here = front && cursor == Some(alpha);
                 let label = format!("{}{}", if here { "α " } else { "" }, format::alpha(*alpha));
                 let label = if front { label } else { String::new() };
                 Some(Mark { x: spot.id?, y: spot.ood?.value, label, here })
             });
             let marks = marks.collect();
-            Cloud { ink, marker, joined: true, muted: !front && it.id == VariantId::DENSE, marks }
+            Cloud { ink, marker, joined: true, muted: !front && it.id == RivalId::DENSE, marks }
         })
         .collect();
     let axes = ("ID mean, top-1 %", "OOD mean, top-1 %");
@@ -170,9 +169,16 @@ fn interval(theme: &Theme, it: Option<Interval>) -> String {
     theme.spell(&text).into_owned()
 }
 
+/// … marked where it is not paired.
+fn difference(theme: &Theme, it: &Rival, value: Option<Interval>) -> String {
+    let apart = if it.paired || value.is_none() { "" } else { "~" };
+    format!("{apart}{}", interval(theme, value))
+}
+
 fn standing(model: &Model, theme: &Theme, it: &Rival) -> (String, Ink) {
     let g = theme.glyphs;
-    match model.live.requested.drop_of(it.id) {
+    let own = it.id.guest.is_none();
+    match model.live.requested.drop_of(it.id.variant).filter(|_| own) {
         Some(true) => return (format!("{} drop asked", g.asked), Ink::Warn),
         Some(false) => return (format!("{} asked again", g.asked), Ink::Warn),
         None => {}
@@ -193,6 +199,10 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let all = &model.contest.rivals;
     let longest = all.iter().map(|it| paint::width(&theme.spell(&it.name))).max().unwrap_or(0);
     let alpha = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
+    let wide = |of: fn(&Rival) -> Option<Interval>| {
+        let each = all.iter().map(|it| paint::width(&difference(theme, it, of(it))));
+        each.max().unwrap_or(0).clamp(19, 23)
+    };
     let at = alpha.map_or_else(String::new, |it| format!("at α {}", format::alpha(it)));
     let list = columns::fit(
         vec![
@@ -205,10 +215,10 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
                 false,
             ),
             Column::new(theme, "OOD mean", 9, 2, true),
-            Column::new(theme, &format!("less dense {at}"), 19, 1, true),
-            Column::new(theme, "ID, less dense", 19, 5, true),
+            Column::new(theme, &format!("less dense {at}"), wide(|it| it.here), 1, true),
+            Column::new(theme, "ID, less dense", wide(|it| it.id_here), 5, true),
             Column::new(theme, "best at α", 12, 4, true),
-            Column::new(theme, "best, less dense's", 19, 6, true),
+            Column::new(theme, "best, less dense's", wide(|it| it.peak), 6, true),
             Column::new(theme, "", 13, 3, true),
         ],
         1,
@@ -219,15 +229,16 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let room = usize::from(area.height.saturating_sub(1));
     for (y, it) in (1u16..).zip(all.get(window(all.len(), room, here)).into_iter().flatten()) {
         let chosen = it.id == model.rival;
-        let (ink, marker) = identity(theme, it.id);
-        let spot = model.cursor().and_then(|i| it.spots.get(i));
+        let (ink, marker) = identity(theme, it);
+        let here = alpha.and_then(|alpha| it.alphas.iter().position(|own| *own == alpha));
+        let spot = here.and_then(|i| it.spots.get(i));
         let ood = spot.and_then(|it| it.ood).map(|it| format::percent(it.value));
-        let best = it.best.and_then(|i| it.spots.get(i).zip(model.board.alphas.get(i)));
+        let best = it.best.and_then(|i| it.spots.get(i).zip(it.alphas.get(i)));
         let best = best.and_then(|(spot, alpha)| {
             Some(format!("{:.1} at {}", spot.ood?.value, format::alpha(*alpha)))
         });
         let absent = || theme.glyphs.absent.to_string();
-        let dense = it.id == VariantId::DENSE;
+        let dense = it.id == RivalId::DENSE;
         let clear = |value: Option<Interval>| match value {
             Some(it) if it.lo > 0.0 => theme.ink(Ink::Good),
             Some(it) if it.hi < 0.0 => theme.ink(Ink::Bad),
@@ -237,10 +248,10 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
             if dense {
                 ("0".to_string(), theme.dim())
             } else {
-                (interval(theme, value), clear(value))
+                (difference(theme, it, value), clear(value))
             }
         };
-        let shown = if it.id == model.live.variant { theme.glyphs.active } else { " " };
+        let shown = if it.id == model.live.variant.into() { theme.glyphs.active } else { " " };
         let (state, state_ink) = standing(model, theme, it);
         let name = theme.text();
         let cells = vec![
@@ -267,9 +278,29 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
 /// What the highlighted variant does, or why it failed.
 fn reading(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
+    if let Some(field) = &model.opening {
+        let label = "run folder: ";
+        let room = columns.saturating_sub(label.len() + 1);
+        let typed: String = field.text().chars().skip(field.scroll(room)).collect();
+        let text = format!("{typed}{}", theme.glyphs.cursor);
+        let spans = vec![Span::styled(label, theme.dim()), Span::styled(text, theme.key())];
+        paint::line(buffer, area, 0, &Line::from(spans));
+        return;
+    }
     let (text, ink) = match model.contest.rival(model.rival) {
         Some(Rival { standing: Standing::Failed(_, why), .. }) => {
             (format!("{} {why}", theme.glyphs.fail), Ink::Bad)
+        }
+        Some(it) if it.id.guest.is_some() => {
+            let how = match (it.here.or(it.id_here).or(it.peak), it.paired) {
+                (None, _) => "no common datasets at this alpha: not compared",
+                (Some(_), true) => "compared image by image, on the very same images",
+                (Some(_), false) => {
+                    "~ other images or another order: two means compared, not pairs"
+                }
+            };
+            let what = if it.edits.is_empty() { "dense" } else { it.edits.as_str() };
+            (format!("another run, {what}; {how}"), Ink::Text)
         }
         Some(it) if it.edits.is_empty() && model.contest.rivals.len() < 2 => (
             "only the dense model: on the layers screen (2) space makes a layer sparse".to_string(),

@@ -72,7 +72,7 @@ fn claim(model: &Model, columns: usize) -> Vec<String> {
     let text = match (&model.sheet.claim, model.sheet.shown) {
         (Some(claim), _) => claim.clone(),
         (None, None) if model.can_ask() => {
-            "No sharpness is measured in this run; a asks for it while the sweep goes on.".into()
+            "No sharpness is measured in this run; a asks for it.".into()
         }
         (None, None) => {
             "No sharpness was measured in this run; [sharpness] in the spec measures it.".into()

@@ -13,6 +13,8 @@
 //!      ├─ compare ── curves, scatter, paired differences
 //!      ├─ setup ── form, browser, demo menu
 //!      ├─ ask              the form that asks for a measurement
+//!      ├─ doctor           budget, candidates, best edit and control
+//!      ├─ save             the form that writes a checkpoint
 //!      ├─ help             from the keymap
 //!      └─ question         over everything
 //! ```
@@ -23,6 +25,7 @@ pub mod columns;
 pub mod compare;
 pub mod correlation;
 pub mod curves;
+pub mod doctor;
 pub mod glyphs;
 pub mod header;
 pub mod heat;
@@ -33,6 +36,7 @@ pub mod numbers;
 pub mod paint;
 pub mod popup;
 pub mod raster;
+pub mod save;
 pub mod scatter;
 pub mod setup;
 pub mod table;
@@ -58,6 +62,8 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
                 Tab::Compare => compare::draw(model, theme, area, buffer),
             }
             ask::draw(model, theme, area, buffer);
+            save::draw(model, theme, area, buffer);
+            doctor::draw(model, theme, area, buffer);
             None
         }
         Screen::Setup => setup::draw(model, theme, area, buffer),

@@ -94,19 +94,35 @@ fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>
     let mut lines = Vec::new();
     let contexts: &[Context] = match model.screen {
         Screen::Live => match model.tab {
-            Tab::Live => &[Context::Live, Context::Run, Context::Global, Context::Dialog],
+            Tab::Live => &[
+                Context::Live,
+                Context::Run,
+                Context::Save,
+                Context::Doctor,
+                Context::Global,
+                Context::Dialog,
+            ],
             Tab::Layers => &[
                 Context::Layers,
                 Context::Run,
                 Context::Filter,
                 Context::Ask,
+                Context::Doctor,
                 Context::Global,
                 Context::Dialog,
             ],
             Tab::Correlation => {
                 &[Context::Correlation, Context::Run, Context::Ask, Context::Global]
             }
-            Tab::Compare => &[Context::Compare, Context::Run, Context::Global, Context::Dialog],
+            Tab::Compare => &[
+                Context::Compare,
+                Context::Run,
+                Context::Open,
+                Context::Save,
+                Context::Doctor,
+                Context::Global,
+                Context::Dialog,
+            ],
         },
         Screen::Setup => &[
             Context::Setup,
@@ -152,6 +168,7 @@ fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>
     ];
     let of_compare = [
         ("less dense", "paired on the same images: the interval holds 0 or it does not"),
+        ("~", "another run's other images, or another order: two means, not pairs"),
         ("dropped", "measured no more; what is measured stays, space takes it back"),
     ];
     let of_live = [
@@ -255,9 +272,11 @@ fn hint(model: &Model, theme: &Theme, row: &keymap::Binding) -> Option<(String, 
     use crate::app::keymap::{Action, CompareAct, LayersAct};
     let key = row.keys.first().map(|key| key_sign(theme, *key))?;
     let commands = model.mode == crate::app::Mode::Own && model.running();
+    let asks = model.can_ask();
     let word = match row.action {
         Action::Pause | Action::Skip | Action::First if !commands => return None,
-        Action::Layers(LayersAct::Ask | LayersAct::Cancel | LayersAct::Toggle) if !commands => {
+        Action::Layers(LayersAct::Cancel) if !commands => return None,
+        Action::Layers(LayersAct::Ask | LayersAct::Toggle) | Action::Doctor if !asks => {
             return None;
         }
         Action::Layers(LayersAct::Cancel) if model.sheet.shown.is_none() => return None,
@@ -274,8 +293,11 @@ fn hint(model: &Model, theme: &Theme, row: &keymap::Binding) -> Option<(String, 
         Action::Layers(LayersAct::Earlier) if model.sheet.sharpness().len() < 2 => return None,
         Action::Layers(LayersAct::Map) if model.layers.map => "table",
         Action::Layers(LayersAct::Open) if model.layers.detail => "all layers",
+        Action::Compare(CompareAct::Drop) if model.rival.guest.is_some() => "take away",
+        Action::Compare(CompareAct::Drop) if model.run.is_dropped(model.rival.variant) && asks => {
+            "go on"
+        }
         Action::Compare(CompareAct::Drop) if !commands => return None,
-        Action::Compare(CompareAct::Drop) if model.run.is_dropped(model.rival) => "go on",
         Action::Variant if model.run.variants().len() < 2 => return None,
         Action::Pause if model.run.paused => "resume",
         Action::Quit if !commands => "leave",

@@ -96,11 +96,16 @@ impl Rig {
 
     /// Waits until a line of the journal holds this.
     pub fn until_journal(&self, wanted: &str) {
+        self.until_journal_times(wanted, 1);
+    }
+
+    /// … until so many lines do.
+    pub fn until_journal_times(&self, wanted: &str, times: usize) {
         let path = Path::new(&self.out).join("events.jsonl");
         let end = Instant::now() + DEADLINE;
         loop {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
-            if text.lines().any(|line| line.contains(wanted)) {
+            if text.lines().filter(|line| line.contains(wanted)).count() >= times {
                 return;
             }
             assert!(Instant::now() < end, "{wanted} never came into the journal:\n{text}");
@@ -109,10 +114,34 @@ impl Rig {
     }
 }
 
+/// The end of a synchronized update: a whole frame is on the screen.
+const FRAME: &[u8] = b"\x1b[?2026l";
+
 struct Seen {
     terminal: vt100::Parser,
+    /// Every frame since [`Program::film`] was asked for, as text.
+    film: Option<Vec<String>>,
+    /// What came after the last whole frame's end.
+    rest: Vec<u8>,
     bytes: u64,
     last: Instant,
+}
+
+impl Seen {
+    fn take(&mut self, bytes: &[u8]) {
+        if self.film.is_none() {
+            return self.terminal.process(bytes);
+        }
+        self.rest.extend_from_slice(bytes);
+        while let Some(at) = self.rest.windows(FRAME.len()).position(|it| it == FRAME) {
+            let frame: Vec<u8> = self.rest.drain(..at + FRAME.len()).collect();
+            self.terminal.process(&frame);
+            let text = self.terminal.screen().contents();
+            if let Some(film) = &mut self.film {
+                film.push(text);
+            }
+        }
+    }
 }
 
 /// A running program and the terminal it draws on.
@@ -145,7 +174,8 @@ impl Program {
         let tty = open_tty(&name);
         let before = tcgetattr(&tty).unwrap();
         let terminal = vt100::Parser::new(nz(height), nz(width), 0);
-        let seen = Seen { terminal, bytes: 0, last: Instant::now() };
+        let (film, rest) = (None, Vec::new());
+        let seen = Seen { terminal, film, rest, bytes: 0, last: Instant::now() };
         let seen = Arc::new((Mutex::new(seen), Condvar::new()));
         let closing = Arc::new(AtomicBool::new(false));
         let mut reader = pair.master.try_clone_reader().unwrap();
@@ -154,7 +184,7 @@ impl Program {
             let mut bytes = [0; 65536];
             while let Ok(n @ 1..) = reader.read(&mut bytes) {
                 let mut seen = into.0.lock().unwrap();
-                seen.terminal.process(&bytes[..n]);
+                seen.take(&bytes[..n]);
                 seen.bytes += n as u64;
                 seen.last = Instant::now();
                 into.1.notify_all();
@@ -189,6 +219,20 @@ impl Program {
 
     pub fn text(&self) -> String {
         self.screen().contents()
+    }
+
+    /// From here on every frame is kept, however short it was shown.
+    pub fn film(&self) {
+        self.seen.0.lock().unwrap().film = Some(Vec::new());
+    }
+
+    /// The frames since; no more are kept.
+    pub fn frames(&self) -> Vec<String> {
+        let mut seen = self.seen.0.lock().unwrap();
+        let film = seen.film.take().unwrap_or_default();
+        let rest = std::mem::take(&mut seen.rest);
+        seen.terminal.process(&rest);
+        film
     }
 
     pub fn bytes(&self) -> u64 {

@@ -55,6 +55,7 @@ pub enum CompareAct {
     Down,
     Show,
     Drop,
+    Open,
 }
 
 const fn layers(
@@ -256,7 +257,14 @@ pub const BINDINGS: &[Binding] = &[
         &[Key::Char(' '), Key::Char('x')],
         6,
         "drop",
-        "Measure no more of the highlighted variant, or go on with it; what is measured stays",
+        "Measure no more of the highlighted variant, or go on with it; take another run away",
+    ),
+    compare(
+        CompareAct::Open,
+        &[Key::Char('o')],
+        7,
+        "open run",
+        "Show another run beside this one (asks for its folder); it is only read",
     ),
     shared(Action::Tab(Tab::Live), &[Key::Char('1')], 20, "", "Live: accuracy over alpha"),
     shared(

@@ -3,7 +3,7 @@
 //! only when the worker's event says so.
 
 use crate::app::ask::{Ask, What};
-use crate::app::contest::describe;
+use crate::app::contest::{RivalId, describe};
 use crate::app::keymap::{AskAct, CompareAct, LayersAct};
 use crate::app::layers::{METHODS, edit_name};
 use crate::app::message::Effect;
@@ -17,7 +17,7 @@ use crate::sweep::ids::{LayerId, ProbeId, VariantId};
 use crate::sweep::probe::Probe;
 use crate::sweep::spec::{Edit, Method, Variant};
 
-use super::commanding;
+use super::{asking, boxes, commanding};
 
 /// Rows a page key moves.
 const PAGE: isize = 10;
@@ -46,7 +46,7 @@ pub(super) fn act(model: &mut Model, act: LayersAct) -> Vec<Effect> {
         LayersAct::Earlier => other_probe(model, -1),
         LayersAct::Later => other_probe(model, 1),
         LayersAct::Ask => {
-            if commanding(model) {
+            if asking(model) {
                 model.ask = Some(Ask::default());
             }
         }
@@ -159,7 +159,7 @@ pub(super) fn on_ask(model: &mut Model, act: AskAct) -> Vec<Effect> {
 }
 
 fn send(model: &mut Model) -> Vec<Effect> {
-    let Some(ask) = model.ask.take().filter(|_| commanding(model)) else { return Vec::new() };
+    let Some(ask) = model.ask.take().filter(|_| asking(model)) else { return Vec::new() };
     let probes = ask.probes(&model.run);
     if ask.what == What::Sharpness {
         // What was just asked for is what one wants to see.
@@ -180,7 +180,8 @@ fn request(model: &mut Model, probe: Probe) -> Vec<Effect> {
 
 /// Cancels what is shown, or asks for it again.
 fn cancel(model: &mut Model) -> Vec<Effect> {
-    if !commanding(model) {
+    let again = model.sheet.shown.and_then(|id| model.run.probe(id)).is_some_and(|it| it.cancelled);
+    if !(if again { asking(model) } else { commanding(model) }) {
         return Vec::new();
     }
     let Some(probe) = model.sheet.shown else {
@@ -252,7 +253,7 @@ fn toggle(model: &mut Model) -> Vec<Effect> {
 
 /// Makes these edits the what-if in hand.
 fn edit(model: &mut Model, edits: Vec<Edit>) -> Vec<Effect> {
-    if !commanding(model) || edits == model.layers.edits {
+    if edits == model.layers.edits || !asking(model) {
         return Vec::new();
     }
     let mut effects = supersede(model);
@@ -278,7 +279,8 @@ fn supersede(model: &mut Model) -> Vec<Effect> {
     let edits = &model.layers.edits;
     let known = model.run.variants().iter().position(|it| it.sparsify == *edits).map(VariantId);
     model.live.requested.variants.retain(|it| it != edits);
-    match known {
+    // One that has ended measures nothing any more.
+    match known.filter(|_| model.running()) {
         Some(id) if id != VariantId::DENSE && !model.run.is_dropped(id) => drop_variant(model, id),
         _ => Vec::new(),
     }
@@ -334,17 +336,25 @@ pub(super) fn next_variant(model: &mut Model) {
 }
 
 pub(super) fn on_compare(model: &mut Model, act: CompareAct) -> Vec<Effect> {
-    let ids: Vec<VariantId> = model.contest.rivals.iter().map(|it| it.id).collect();
+    let ids: Vec<RivalId> = model.contest.rivals.iter().map(|it| it.id).collect();
     let at = ids.iter().position(|id| *id == model.rival).unwrap_or(0);
     let Some(last) = ids.len().checked_sub(1) else { return Vec::new() };
     match act {
         CompareAct::Up => model.rival = ids[if at == 0 { last } else { at - 1 }],
         CompareAct::Down => model.rival = ids[if at == last { 0 } else { at + 1 }],
         CompareAct::Show => {
-            show(model, ids[at]);
+            if ids[at].guest.is_some() {
+                model.live.word = Some("of another run: it is shown here alone".into());
+                return Vec::new();
+            }
+            show(model, ids[at].variant);
             model.tab = Tab::Live;
         }
-        CompareAct::Drop => return drop_or_take(model, ids[at]),
+        CompareAct::Drop => match ids[at].guest {
+            Some(index) => boxes::part(model, index),
+            None => return drop_or_take(model, ids[at].variant),
+        },
+        CompareAct::Open => boxes::open(model),
     }
     Vec::new()
 }
@@ -354,10 +364,10 @@ fn drop_or_take(model: &mut Model, id: VariantId) -> Vec<Effect> {
         model.live.word = Some("the dense model is what the others are compared with".into());
         return Vec::new();
     }
-    if !commanding(model) {
+    let now = model.run.is_dropped(id);
+    if !(if now { asking(model) } else { commanding(model) }) {
         return Vec::new();
     }
-    let now = model.run.is_dropped(id);
     let wanted = !model.live.requested.drop_of(id).unwrap_or(now);
     model.live.requested.drops.retain(|(it, _)| *it != id);
     if wanted {

@@ -1,0 +1,92 @@
+//! What the screen asks of its session and of the outside, and how a session
+//! that has ended goes on when there is more to do: in place, in the same run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Attached, Incoming, Loop, host};
+use crate::app::Message;
+use crate::app::save::{Order, Refused};
+use crate::session::SessionHandle;
+use crate::sweep::command::Command;
+use crate::terminal::{self, Tty};
+
+impl Loop {
+    /// The session that had ended goes on with what waits for it.
+    pub(super) fn gone_on(
+        &mut self,
+        result: Result<SessionHandle, String>,
+        screen: &mut terminal::Screen<Tty>,
+    ) {
+        self.going = false;
+        let waiting = std::mem::take(&mut self.waiting);
+        match result {
+            Ok(handle) => {
+                let before = self.session.replace(Attached { handle, ended: false });
+                if let Some(before) = before {
+                    before.handle.join();
+                }
+                // What was asked meanwhile; it may have ended again by now.
+                for command in waiting {
+                    self.command(command);
+                }
+                self.drain(screen);
+            }
+            Err(why) => self.fold(Message::NotResumed(why), screen),
+        }
+        self.gate.key();
+    }
+
+    /// Asks it of the session, or of the one that goes on after it.
+    pub(super) fn command(&mut self, command: Command) {
+        let Some(session) = &self.session else { return };
+        let ended = session.ended;
+        let unheard = match session.handle.commands.send(command) {
+            Ok(()) => return,
+            Err(unheard) => unheard.0,
+        };
+        // It goes on when there is more to do; to stop what has ended is nothing.
+        if self.watching || !unheard.is_work() {
+            return;
+        }
+        self.waiting.push(unheard);
+        // One that is just ending still holds the journal.
+        if ended {
+            self.go_on();
+        }
+    }
+
+    /// Goes on with the session that has ended, in the same run.
+    pub(super) fn go_on(&mut self) {
+        let Some(session) = &self.session else { return };
+        if std::mem::replace(&mut self.going, true) {
+            return;
+        }
+        let (dir, device) = (session.handle.dir.clone(), self.device.clone());
+        let asked = std::mem::take(&mut self.waiting);
+        let (host, waker) = (Arc::clone(&self.host), Arc::clone(&self.waker));
+        let again = move || host.again(&dir, device, asked, waker);
+        host::aside(&self.tell, "again", again, Incoming::Again);
+    }
+
+    /// Writes a checkpoint, aside.
+    pub(super) fn merge(&mut self, order: Order) {
+        let Some(session) = &self.session else { return };
+        let (dir, host) = (session.handle.dir.clone(), Arc::clone(&self.host));
+        let told = |it| Incoming::Told(Box::new(Message::Merged(it)));
+        let write = move || Ok(host.merge(&dir, order));
+        let answer = move |result: Result<Result<String, Refused>, String>| {
+            told(result.unwrap_or_else(|why| Err(Refused::Because(why))))
+        };
+        host::aside(&self.tell, "merge", write, answer);
+    }
+
+    /// Reads another run, aside.
+    pub(super) fn guest(&mut self, dir: PathBuf) {
+        let Some(session) = &self.session else { return };
+        let (own, host) = (session.handle.dir.clone(), Arc::clone(&self.host));
+        let read = move || host.guest(&dir, &own).map(Box::new);
+        let told = |it| Incoming::Told(Box::new(Message::Guest(it)));
+        host::aside(&self.tell, "guest", read, told);
+    }
+}

@@ -10,6 +10,20 @@ RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
 mkdir -p "corpus/$target" artifacts
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-find ../tests/fixtures/containers ../tests/fixtures/fuzz -type f -size -120k -exec cp {} "$seeds" \; 2>/dev/null || true
+fixtures=../tests/fixtures
+from=("$fixtures/fuzz-$target")
+case $target in
+  image) from+=("$fixtures/images") ;;
+  parquet) from+=("$fixtures/parquet") ;;
+  text) from+=("$fixtures/parity" "$fixtures/checkpoints" ../assets/demo) ;;
+  tar)
+    parts=$(mktemp -d)
+    trap 'rm -rf "$seeds" "$parts"' EXIT
+    (cd "$parts" && printf 1 >a.cls && printf picture >a.png && printf '{"label": 0}' >b.json \
+      && printf other >b.jpg && printf 'red fox' >c.txt && printf third >c.webp)
+    for format in gnu pax ustar v7; do tar -C "$parts" --format=$format -cf "$seeds/$format.tar" .; done ;;
+  *) from=("$fixtures/containers" "$fixtures/fuzz") ;;
+esac
+find "${from[@]}" -type f -size -120k -exec cp --backup=numbered {} "$seeds" \; 2>/dev/null || true
 "target/$host/release/$target" "corpus/$target" "$seeds" \
-  -max_total_time="$seconds" -max_len=131072 -timeout=10 -rss_limit_mb=2048 -artifact_prefix=artifacts/
+  -max_total_time="$seconds" -max_len=131072 -timeout=60 -rss_limit_mb=2048 -artifact_prefix=artifacts/

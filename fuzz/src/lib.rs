@@ -1,4 +1,4 @@
-//! What every target of a checkpoint container checks.
+//! What targets share.
 
 use std::path::Path;
 
@@ -27,4 +27,15 @@ pub fn open(bytes: &[u8], containers: &[Container]) -> bool {
         let _ = canonical(contents.tensors.keys().map(String::as_str), None);
     }
     true
+}
+
+/// A folder for files that are read by path; in memory where the system has such a place.
+///
+/// # Panics
+/// When none can be made.
+#[must_use]
+pub fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a folder for the file")
 }

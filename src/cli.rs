@@ -145,6 +145,9 @@ enum Cmd {
         checkpoint: PathBuf,
         /// The fine-tuned one
         other: Option<PathBuf>,
+        /// List the tensors without reading their numbers (of one checkpoint)
+        #[arg(long, conflicts_with = "other")]
+        headers: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -265,10 +268,11 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Cmd::Sweep(sweep)) => run_sweep(sweep, &config),
         Some(Cmd::Watch { dir, beside }) => screen::watch(&dir, beside, &cli.look, &config),
         Some(Cmd::Report { dir, format, out }) => report::run(&dir, format, out.as_deref()),
-        Some(Cmd::Inspect { checkpoint, other: None, json }) => {
-            print(&checkpoint::describe_values(&checkpoint)?, json)
+        Some(Cmd::Inspect { checkpoint, other: None, headers, json }) => {
+            let describe = if headers { checkpoint::describe } else { checkpoint::describe_values };
+            print(&describe(&checkpoint)?, json)
         }
-        Some(Cmd::Inspect { checkpoint, other: Some(other), json }) => {
+        Some(Cmd::Inspect { checkpoint, other: Some(other), json, .. }) => {
             inspect::pair(&checkpoint, &other, json)
         }
         Some(Cmd::Data { path, every, json }) => {

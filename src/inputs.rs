@@ -17,7 +17,7 @@ use crate::sparsify::{Plan, SparsifyError};
 use crate::sweep::event::{DatasetInfo, Header, LayerInfo, SCHEMA};
 use crate::sweep::ids::{Alpha, DatasetId};
 use crate::sweep::plan::LARGEST_ROUND;
-use crate::sweep::spec::{Layers, Spec, Variant};
+use crate::sweep::spec::{BatchNorm, Layers, Spec, Variant};
 
 /// Why the inputs of a spec cannot be used together.
 #[derive(Debug, Error)]
@@ -32,6 +32,15 @@ pub enum InputsError {
         name: String,
         /// Which edit, and why.
         source: SparsifyError,
+    },
+    /// Statistics are asked for of a model that has none.
+    #[error(
+        "`sweep.batchnorm`: expected a ResNet to recompute the statistics of, got {architecture}, \
+         which has no BatchNorm; leave the field out"
+    )]
+    BatchNorm {
+        /// Of the pair.
+        architecture: String,
     },
     /// A dataset.
     #[error("dataset `{name}`: {source}")]
@@ -167,6 +176,11 @@ impl Inputs {
             head: spec.checkpoints.head.clone(),
         };
         let pair = Pair::open(&spec.checkpoints.zeroshot, &spec.checkpoints.finetuned, &overrides)?;
+        if spec.sweep.batchnorm == BatchNorm::Recompute && pair.architecture.image.resnet.is_none()
+        {
+            let architecture = pair.architecture.to_string();
+            return Err(InputsError::BatchNorm { architecture });
+        }
         for variant in &spec.variants {
             Plan::of(&pair, variant, spec.sweep.seed)
                 .map_err(|source| InputsError::Variant { name: variant.name.clone(), source })?;

@@ -121,19 +121,45 @@ fn compare(towers: &Towers, expected: &Expected, suffix: &str) {
 #[case("many-heads")]
 #[case("one-patch")]
 #[case("path")]
+#[case("resnet")]
+#[case("resnet-deep")]
 fn towers_are_open_clips(#[case] model: &str) {
     let mut towers = towers(model, model);
     towers.at(0.0);
     compare(&towers, &Expected::read(model), "");
 }
 
-#[test]
-fn the_path_is_open_clips_at_every_point_both_ways() {
-    let mut towers = towers("path", "path.finetuned");
-    let expected = Expected::read("path");
+#[rstest]
+#[case("path")]
+#[case("resnet")]
+fn the_path_is_open_clips_at_every_point_both_ways(#[case] model: &str) {
+    let mut towers = towers(model, &format!("{model}.finetuned"));
+    let expected = Expected::read(model);
     for alpha in ["0.0", "0.25", "0.5", "1.0", "0.5", "0.0"] {
         towers.at(alpha.parse().unwrap());
         compare(&towers, &expected, &format!("@{alpha}"));
+    }
+}
+
+/// BatchNorm's statistics as PyTorch's `update_bn` makes them, twice at one point.
+#[test]
+fn recomputed_statistics_are_pytorchs() {
+    let mut towers = towers("resnet", "resnet.finetuned");
+    let expected = Expected::read("resnet");
+    let batches = expected.tensor("statistics").split(4, 0);
+    for alpha in ["0.5", "0.0", "1.0", "0.5"] {
+        towers.at(alpha.parse().unwrap());
+        compare(&towers, &expected, &format!("@{alpha}"));
+        for (earlier, pixels) in batches.iter().enumerate() {
+            towers.image.collect_statistics(pixels, earlier).unwrap();
+        }
+        compare(&towers, &expected, &format!("@{alpha}:recomputed"));
+        let name = "visual.layer4.0.bn3.running_var";
+        let got = towers.weights.all().remove(name).unwrap().unsqueeze(0);
+        let want = expected.tensor(&format!("variance@{alpha}")).unsqueeze(0);
+        assert!(difference(&got, &want) < TOLERANCE);
+        // Statistics that stand where they were brought are not brought there again.
+        towers.at(0.25);
     }
 }
 
@@ -172,6 +198,23 @@ fn every_container_and_dialect_gives_the_same_logits(#[case] name: &str) {
     towers.at(1.0);
     let expected = Expected(std::fs::read(folder.join("expected.safetensors")).unwrap());
     compare(&towers, &expected, "");
+}
+
+/// A model of a real size, made beforehand: `tests/fixtures/make/real_sizes.py` runs this.
+#[test]
+#[ignore = "needs a gigabyte of random weights"]
+fn real_sizes() {
+    let variable = |name: &str| std::env::var(name).expect("run by real_sizes.py");
+    let (folder, model) =
+        (PathBuf::from(variable("ALPHASCOPE_PARITY")), variable("ALPHASCOPE_MODEL"));
+    let file = folder.join(format!("{model}.pt"));
+    let overrides = Overrides { architecture: Some(model.clone()), ..Overrides::default() };
+    let pair = Pair::open(&file, &file, &overrides).unwrap();
+    assert_eq!(pair.architecture.name, Some(model.clone()));
+    let mut towers = load(&pair);
+    towers.at(0.0);
+    let expected = folder.join(format!("{model}.expected.safetensors"));
+    compare(&towers, &Expected(std::fs::read(expected).unwrap()), "");
 }
 
 /// The reference activations must differ between the models' two non-linearities by far more than

@@ -14,8 +14,16 @@ pub fn architecture(name: &str) -> Result<Architecture, String> {
         other => return Err(format!("--model ViT-B-32, ViT-B-16, ViT-L-14 or demo, got {other}")),
     };
     let activation = if name == "demo" { Activation::Gelu } else { Activation::QuickGelu };
-    let image =
-        ImageTower { size, patch, grid: size / patch, width, layers, heads, mlp_width: 4 * width };
+    let image = ImageTower {
+        size,
+        patch,
+        grid: size / patch,
+        width,
+        layers,
+        heads,
+        mlp_width: 4 * width,
+        resnet: None,
+    };
     let sources = Sources {
         heads: Source::Spec,
         text_heads: None,

@@ -296,6 +296,7 @@ impl State {
                 seed: parse_whole(&self.seed, 0).ok()?,
                 batch: usize::try_from(parse_whole(&self.batch, 1).ok()?).ok()?,
                 precision: self.precision,
+                ..SweepSpec::default()
             },
             sharpness: self.sharpness.map(|kind| SharpnessSpec {
                 kind,

@@ -1,5 +1,5 @@
-//! The architecture of a ViT CLIP: dimensions from tensors, the rest from
-//! configuration, names and known models, each with its source.
+//! The architecture of a CLIP (a ViT or one of OpenAI's ResNets): dimensions from tensors, the
+//! rest from configuration, names and known models, each with its source.
 //!
 //! Tensors tell widths, depths, patch, grid, embedding, context, vocabulary.
 //! They do not tell heads, activation or preprocessing. Those come from, in
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use super::error::{CheckpointError, Mismatch, ShapeMismatch};
 use super::file::Checkpoint;
 use super::known;
+use super::resnet::{self, STAGES, STRIDE};
 use crate::sweep::spec::Activation;
 
 /// OpenAI CLIP's colour means, used when no configuration says otherwise.
@@ -39,18 +40,45 @@ pub struct Overrides {
 pub struct ImageTower {
     /// Image side in pixels. Where no configuration tells it, grid × patch.
     pub size: usize,
-    /// Patch side in pixels.
+    /// Patch side in pixels; of a ResNet, what one cell of its last grid spans.
     pub patch: usize,
     /// Patches along one side: ⌊size / patch⌋.
     pub grid: usize,
-    /// Channels.
+    /// Channels; of a ResNet, those that the stem gives.
     pub width: usize,
     /// Blocks.
     pub layers: usize,
-    /// Attention heads.
+    /// Attention heads; of a ResNet, those of the pool.
     pub heads: usize,
-    /// Hidden channels of the MLPs.
+    /// Hidden channels of the MLPs; of a ResNet, those of the pool.
     pub mlp_width: usize,
+    /// Blocks in each stage of a ResNet; `None` for a ViT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resnet: Option<[usize; STAGES]>,
+}
+
+impl ImageTower {
+    /// Numbers of the largest activation of one image.
+    #[must_use]
+    pub fn widest(&self) -> usize {
+        match self.resnet {
+            Some(_) => resnet::widest(self.size, self.width),
+            None => self.mlp_width.max(3 * self.width) * (self.grid * self.grid + 1),
+        }
+    }
+
+    /// Numbers that one image's pass keeps for its gradient, about: of a ViT's block twelve times
+    /// the residual stream and three times the MLP's hidden layer.
+    #[must_use]
+    pub fn for_gradient(&self) -> usize {
+        match self.resnet {
+            Some(blocks) => resnet::for_gradient(self.size, self.width, blocks),
+            None => {
+                let token = self.layers * (12 * self.width + 3 * self.mlp_width);
+                (self.grid * self.grid + 1) * token
+            }
+        }
+    }
 }
 
 /// Text tower.
@@ -142,7 +170,7 @@ pub struct Architecture {
 /// What shapes tell of the image tower.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ImageDims {
-    /// Patch side in pixels.
+    /// Patch side in pixels; as the other fields, see [`ImageTower`] for what a ResNet's are.
     pub patch: usize,
     /// Patches along one side.
     pub grid: usize,
@@ -152,6 +180,20 @@ pub struct ImageDims {
     pub layers: usize,
     /// Hidden channels of the MLPs.
     pub mlp_width: usize,
+    /// Blocks in each stage of a ResNet; `None` for a ViT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resnet: Option<[usize; STAGES]>,
+}
+
+impl ImageDims {
+    /// `ViT 6×96, patch 8`, `ResNet 3-4-6-3, width 64`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.resnet {
+            Some([a, b, c, d]) => format!("ResNet {a}-{b}-{c}-{d}, width {}", self.width),
+            None => format!("ViT {}×{}, patch {}", self.layers, self.width, self.patch),
+        }
+    }
 }
 
 /// What shapes tell of the text tower.
@@ -199,9 +241,32 @@ impl Dims {
             Some(got) => Err(wrong(name, format!("expected shape {axes}, got {got:?}"))),
             None => Err(wrong(
                 name,
-                "expected it in a ViT CLIP, it is not there; use a complete checkpoint".into(),
+                "expected it in a CLIP, it is not there; use a complete checkpoint".into(),
             )),
         };
+        let (image, embed) = if file.has(resnet::ANCHOR) {
+            Self::resnet(file, &wrong, &matrix)?
+        } else {
+            Self::vit(file, &wrong, &matrix)?
+        };
+        let text = if file.has_text() {
+            let tower = "transformer.resblocks.";
+            let (context, width) = matrix("positional_embedding", "[context, width]")?;
+            let (vocab, _) = matrix("token_embedding.weight", "[vocabulary, width]")?;
+            let (mlp_width, _) =
+                matrix(&format!("{tower}0.mlp.c_fc.weight"), "[MLP width, width]")?;
+            Some(TextDims { context, vocab, width, layers: count(file, tower), mlp_width })
+        } else {
+            None
+        };
+        Ok(Self { image, text, embed })
+    }
+
+    fn vit(
+        file: &Checkpoint,
+        wrong: &dyn Fn(&str, String) -> CheckpointError,
+        matrix: &Matrix<'_>,
+    ) -> Result<(ImageDims, usize), CheckpointError> {
         let conv = "visual.conv1.weight";
         let (width, patch) = match file.shape(conv) {
             Some(&[w, 3, p, q]) if p == q && w > 0 && p > 0 => (w, p),
@@ -217,37 +282,44 @@ impl Dims {
         };
         let name = "visual.positional_embedding";
         let (positions, _) = matrix(name, "[1 + grid², width]")?;
-        let grid = (positions - 1).isqrt();
-        if grid == 0 || grid.checked_mul(grid) != Some(positions - 1) {
-            return Err(wrong(
-                name,
-                format!(
-                    "expected 1 + grid² positions (a class token and square images), got \
-                     {positions}; only square images can be measured"
-                ),
-            ));
-        }
+        let grid = square(positions).map_err(|message| wrong(name, message))?;
         let (_, embed) = matrix("visual.proj", "[width, embedding]")?;
         let tower = "visual.transformer.resblocks.";
         let (mlp_width, _) = matrix(&format!("{tower}0.mlp.c_fc.weight"), "[MLP width, width]")?;
         let layers = count(file, tower);
-        let text = if file.has_text() {
-            let tower = "transformer.resblocks.";
-            let (context, width) = matrix("positional_embedding", "[context, width]")?;
-            let (vocab, _) = matrix("token_embedding.weight", "[vocabulary, width]")?;
-            let (mlp_width, _) =
-                matrix(&format!("{tower}0.mlp.c_fc.weight"), "[MLP width, width]")?;
-            Some(TextDims { context, vocab, width, layers: count(file, tower), mlp_width })
-        } else {
-            None
+        Ok((ImageDims { patch, grid, width, layers, mlp_width, resnet: None }, embed))
+    }
+
+    fn resnet(
+        file: &Checkpoint,
+        wrong: &dyn Fn(&str, String) -> CheckpointError,
+        matrix: &Matrix<'_>,
+    ) -> Result<(ImageDims, usize), CheckpointError> {
+        let name = "visual.conv3.weight";
+        let width = match file.shape(name) {
+            Some(&[width, ..]) if width > 1 && width.is_multiple_of(2) && width < 1 << 20 => width,
+            got => {
+                let got = got.unwrap_or(&[]);
+                let message = format!("expected shape [width, width / 2, 3, 3], got {got:?}");
+                return Err(wrong(name, message));
+            }
         };
-        Ok(Self { image: ImageDims { patch, grid, width, layers, mlp_width }, text, embed })
+        let (positions, mlp_width) = matrix(resnet::POSITIONS, "[1 + grid², 32 × width]")?;
+        let grid = square(positions).map_err(|message| wrong(resnet::POSITIONS, message))?;
+        let (embed, _) = matrix(resnet::PROJECTION, "[embedding, 32 × width]")?;
+        let blocks = resnet::blocks(file);
+        let layers = blocks.iter().sum();
+        let resnet = Some(blocks);
+        Ok((ImageDims { patch: STRIDE, grid, width, layers, mlp_width, resnet }, embed))
     }
 
     /// Every tensor of the image tower, with its shape.
     #[must_use]
     pub fn image_tensors(&self) -> Vec<Expected> {
-        let ImageDims { patch, grid, width, layers, mlp_width } = self.image;
+        let ImageDims { patch, grid, width, layers, mlp_width, resnet } = self.image;
+        if let Some(blocks) = resnet {
+            return resnet::tensors(&self.image, blocks, self.embed);
+        }
         let mut all = vec![
             ("visual.class_embedding".into(), vec![width]),
             ("visual.positional_embedding".into(), vec![grid * grid + 1, width]),
@@ -284,9 +356,24 @@ impl Dims {
     }
 }
 
+/// Rows and columns of a tensor that must be a matrix, by its name and what its axes are.
+type Matrix<'a> = dyn Fn(&str, &str) -> Result<(usize, usize), CheckpointError> + 'a;
+
+/// The grid of so many positions.
+fn square(positions: usize) -> Result<usize, String> {
+    let grid = positions.saturating_sub(1).isqrt();
+    if grid == 0 || grid.checked_mul(grid) != Some(positions - 1) {
+        return Err(format!(
+            "expected 1 + grid² positions (a class token or a mean, and square images), got \
+             {positions}; only square images can be measured"
+        ));
+    }
+    Ok(grid)
+}
+
 /// Blocks that the file has. Counted, not the highest index: a gap is then a
 /// missing tensor, and a huge index no huge loop.
-fn count(file: &Checkpoint, tower: &str) -> usize {
+pub(super) fn count(file: &Checkpoint, tower: &str) -> usize {
     let indices: BTreeSet<&str> = file
         .names()
         .filter_map(|name| name.strip_prefix(tower)?.split_once('.').map(|(index, _)| index))
@@ -363,9 +450,9 @@ impl Architecture {
     /// The dimensions again.
     #[must_use]
     pub fn dims(&self) -> Dims {
-        let ImageTower { patch, grid, width, layers, mlp_width, .. } = self.image;
+        let ImageTower { patch, grid, width, layers, mlp_width, resnet, .. } = self.image;
         Dims {
-            image: ImageDims { patch, grid, width, layers, mlp_width },
+            image: ImageDims { patch, grid, width, layers, mlp_width, resnet },
             text: self.text.as_ref().map(|t| TextDims {
                 context: t.context,
                 vocab: t.vocab,
@@ -398,14 +485,11 @@ impl Architecture {
 }
 
 impl fmt::Display for Architecture {
-    /// `ViT-B-32`, else `ViT 6×96, patch 8, image 48`.
+    /// `ViT-B-32`, else `ViT 6×96, patch 8, image 48` or `ResNet 1-2-1-1, width 16, image 64`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => f.write_str(name),
-            None => {
-                let ImageTower { layers, width, patch, size, .. } = self.image;
-                write!(f, "ViT {layers}×{width}, patch {patch}, image {size}")
-            }
+            None => write!(f, "{}, image {}", self.dims().image.label(), self.image.size),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::arch::Dims;
 use super::known::{CONTEXT, Known, VOCABULARY};
+use super::resnet::{STAGES, STRIDE};
 use crate::sweep::spec::Activation;
 
 /// What a configuration says.
@@ -25,6 +26,8 @@ pub struct ModelConfig {
     pub patch: usize,
     /// The image tower.
     pub image: TowerConfig,
+    /// Blocks in each stage of a ResNet; `None` for a ViT.
+    pub resnet: Option<[usize; STAGES]>,
     /// The text tower.
     pub text: TowerConfig,
     /// Tokens of a prompt.
@@ -117,10 +120,11 @@ impl ModelConfig {
             image: TowerConfig {
                 width: known.width,
                 layers: known.layers,
-                heads: known.width / known.head_width,
+                heads: known.heads(),
                 mlp_width: known.mlp_width,
                 activation,
             },
+            resnet: known.resnet,
             text: TowerConfig {
                 width: known.text_width,
                 layers: known.text_layers,
@@ -145,6 +149,16 @@ impl ModelConfig {
             }
         };
         let image = &dims.image;
+        if image.resnet.is_some() != self.resnet.is_some() {
+            let kind = |resnet: bool| if resnet { "a ResNet" } else { "a ViT" };
+            let (got, configured) = (image.resnet.is_some(), self.resnet.is_some());
+            return vec![format!("{} (configured {})", kind(got), kind(configured))];
+        }
+        for (stage, (got, configured)) in
+            image.resnet.iter().flatten().zip(self.resnet.iter().flatten()).enumerate()
+        {
+            check(&format!("blocks in stage {}", stage + 1), *got, *configured);
+        }
         check("image width", image.width, self.image.width);
         check("image layers", image.layers, self.image.layers);
         check("patch", image.patch, self.patch);
@@ -204,20 +218,28 @@ fn open_clip(model: &Object) -> Result<ModelConfig, String> {
     supported(text, "text_cfg", &[("pool_type", &["argmax"])])?;
     let quick = model.get("quick_gelu").and_then(Value::as_bool).unwrap_or(false);
     let activation = if quick { Activation::QuickGelu } else { Activation::Gelu };
-    let width = number(vision, "width", 768)?;
+    let resnet = stages(vision)?;
+    let width = number(vision, "width", if resnet.is_some() { 64 } else { 768 })?;
     let head_width = number(vision, "head_width", 64)?;
+    // A ResNet's heads and widest layer are those of its pool.
+    let pool = width.saturating_mul(32);
+    let of_heads = if resnet.is_some() { pool } else { width };
     let text_width = number(text, "width", 512)?;
     Ok(ModelConfig {
         embed: number(model, "embed_dim", 0)?,
         image_size: number(vision, "image_size", 224)?,
-        patch: number(vision, "patch_size", 16)?,
+        patch: if resnet.is_some() { STRIDE } else { number(vision, "patch_size", 16)? },
         image: TowerConfig {
             width,
-            layers: number(vision, "layers", 12)?,
-            heads: heads(width, width / head_width.max(1), "vision_cfg")?,
-            mlp_width: mlp_width(vision, width)?,
+            layers: match &resnet {
+                Some(blocks) => blocks.iter().sum(),
+                None => number(vision, "layers", 12)?,
+            },
+            heads: heads(of_heads, of_heads / head_width.max(1), "vision_cfg")?,
+            mlp_width: if resnet.is_some() { pool } else { mlp_width(vision, width)? },
             activation,
         },
+        resnet,
         text: TowerConfig {
             width: text_width,
             layers: number(text, "layers", 12)?,
@@ -277,6 +299,19 @@ fn supported(tower: &Object, place: &str, extras: &[(&str, &[&str])]) -> Result<
         ));
     }
     Ok(())
+}
+
+/// Blocks of each stage, where `layers` is a ResNet's list.
+fn stages(vision: &Object) -> Result<Option<[usize; STAGES]>, String> {
+    let Some(Value::Array(list)) = vision.get("layers") else { return Ok(None) };
+    let numbers: Option<Vec<usize>> = list
+        .iter()
+        .map(|n| n.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| (1..1000).contains(n)))
+        .collect();
+    numbers.and_then(|numbers| numbers.try_into().ok()).map(Some).ok_or_else(|| {
+        let got = Value::Array(list.clone());
+        format!("field `vision_cfg.layers`: expected a number, or {STAGES} of a ResNet, got {got}")
+    })
 }
 
 fn mlp_width(tower: &Object, width: usize) -> Result<usize, String> {
@@ -344,6 +379,7 @@ fn hugging_face(top: &Object) -> Result<ModelConfig, String> {
         image_size: number(&vision, "image_size", 224)?,
         patch: number(&vision, "patch_size", 32)?,
         image: read(&vision, "vision_config", 768, 3072, 12)?,
+        resnet: None,
         text: read(&text, "text_config", 512, 2048, 8)?,
         context: number(&text, "max_position_embeddings", 77)?,
         vocab: number(&text, "vocab_size", VOCABULARY)?,

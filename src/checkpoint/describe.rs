@@ -167,10 +167,7 @@ pub fn describe_file(file: &Checkpoint) -> Result<Description, CheckpointError> 
     }
     let label = match &architecture {
         Some(architecture) => architecture.to_string(),
-        None => format!(
-            "ViT {}×{}, patch {}, heads unknown",
-            dims.image.layers, dims.image.width, dims.image.patch
-        ),
+        None => format!("{}, heads unknown", dims.image.label()),
     };
     let mut dtypes = BTreeMap::new();
     for dtype in file.names().filter_map(|name| file.dtype(name)) {

@@ -70,20 +70,23 @@ impl Description {
         let resolved = self.architecture.as_ref();
         let heads = |heads: Option<usize>| heads.map_or("? heads".into(), |n| plural(n, "head"));
         let side = resolved.map_or(image.grid.saturating_mul(image.patch), |a| a.image.size);
-        line(
-            f,
-            "image tower",
-            &format!(
-                "{} × {}, {}, MLP {}, image {side}, patch {} ({}×{})",
+        let grid = format!("({}×{})", image.grid, image.grid);
+        let own_heads = heads(resolved.map(|a| a.image.heads));
+        let tower = match image.resnet {
+            Some(_) => format!(
+                "{}, image {side} {grid}, pool of {own_heads}, {} channels",
+                image.label(),
+                image.mlp_width
+            ),
+            None => format!(
+                "{} × {}, {own_heads}, MLP {}, image {side}, patch {} {grid}",
                 plural(image.layers, "layer"),
                 image.width,
-                heads(resolved.map(|a| a.image.heads)),
                 image.mlp_width,
-                image.patch,
-                image.grid,
-                image.grid
+                image.patch
             ),
-        )?;
+        };
+        line(f, "image tower", &tower)?;
         let text = match &self.dims.text {
             None => "none".into(),
             Some(text) => format!(

@@ -1,8 +1,9 @@
-//! The plain ViT CLIPs that open_clip has by name: what their shapes do not
-//! tell. Facts as in open_clip 3.2's model configurations; all have a context
+//! The plain ViT CLIPs and OpenAI's ResNets that open_clip has by name: what
+//! their shapes do not tell. Facts as in open_clip 3.2's model configurations; all have a context
 //! of 77 and a vocabulary of 49,408.
 
-use super::arch::Dims;
+use super::arch::{Dims, ImageDims};
+use super::resnet::{STAGES, STRIDE};
 
 /// One known model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +24,8 @@ pub struct Known {
     pub head_width: usize,
     /// Hidden channels of the image tower's MLPs.
     pub mlp_width: usize,
+    /// Blocks in each stage of a ResNet; `None` for a ViT.
+    pub resnet: Option<[usize; STAGES]>,
     /// Text width.
     pub text_width: usize,
     /// Text layers.
@@ -66,9 +69,46 @@ const TABLE: [Row; 23] = [
     ("ViT-bigG-14", 1280, [224, 14, 1664, 48, 104, 8192], [1280, 32, 20]),
 ];
 
+type ResNetRow = (&'static str, usize, [usize; 2], [usize; STAGES], [usize; 3]);
+
+/// Name, embedding, image (size, width), blocks of each stage, text (width, layers, heads).
+const RESNETS: [ResNetRow; 5] = [
+    ("RN50", 1024, [224, 64], [3, 4, 6, 3], [512, 12, 8]),
+    ("RN101", 512, [224, 64], [3, 4, 23, 3], [512, 12, 8]),
+    ("RN50x4", 640, [288, 80], [4, 6, 10, 6], [640, 12, 10]),
+    ("RN50x16", 768, [384, 96], [6, 8, 18, 8], [768, 12, 12]),
+    ("RN50x64", 1024, [448, 128], [3, 15, 36, 10], [1024, 12, 16]),
+];
+
+impl Known {
+    /// Attention heads of the image tower; of a ResNet, those of its pool.
+    #[must_use]
+    pub fn heads(&self) -> usize {
+        let width = if self.resnet.is_some() { self.mlp_width } else { self.width };
+        width / self.head_width.max(1)
+    }
+}
+
 /// Every known model.
 pub fn all() -> impl Iterator<Item = Known> {
-    TABLE.iter().map(|&(name, embed, image, text)| {
+    let resnets = RESNETS.iter().map(|&(name, embed, [image_size, width], blocks, text)| {
+        let [text_width, text_layers, text_heads] = text;
+        Known {
+            name,
+            embed,
+            image_size,
+            patch: STRIDE,
+            width,
+            layers: blocks.iter().sum(),
+            head_width: 64,
+            mlp_width: 32 * width,
+            resnet: Some(blocks),
+            text_width,
+            text_layers,
+            text_heads,
+        }
+    });
+    let vits = TABLE.iter().map(|&(name, embed, image, text)| {
         let [image_size, patch, width, layers, head_width, mlp_width] = image;
         let [text_width, text_layers, text_heads] = text;
         Known {
@@ -80,11 +120,13 @@ pub fn all() -> impl Iterator<Item = Known> {
             layers,
             head_width,
             mlp_width,
+            resnet: None,
             text_width,
             text_layers,
             text_heads,
         }
-    })
+    });
+    vits.chain(resnets)
 }
 
 /// A model by open_clip's name (`ViT-B-32`, `ViT-B/32`, `ViT-B-32-quickgelu`;
@@ -107,6 +149,7 @@ pub fn by_dims(dims: &Dims) -> Option<Known> {
         known.embed == dims.embed
             && (known.patch, known.width, known.layers, known.mlp_width)
                 == (image.patch, image.width, image.layers, image.mlp_width)
+            && known.resnet == image.resnet
             && known.image_size / known.patch == image.grid
             && dims.text.as_ref().is_none_or(|text| {
                 (known.text_width, known.text_layers) == (text.width, text.layers)
@@ -115,13 +158,12 @@ pub fn by_dims(dims: &Dims) -> Option<Known> {
     })
 }
 
-/// Heads of a known image tower of this width, depth and MLP width (patch and
-/// image size do not matter).
+/// Heads of a known image tower of these dimensions (patch and image size do not
+/// matter).
 #[must_use]
-pub fn image_heads(width: usize, layers: usize, mlp_width: usize) -> Option<(usize, &'static str)> {
-    all()
-        .find(|k| (k.width, k.layers, k.mlp_width) == (width, layers, mlp_width))
-        .map(|k| (k.width / k.head_width, k.name))
+pub fn image_heads(image: &ImageDims) -> Option<(usize, &'static str)> {
+    let dims = (image.width, image.layers, image.mlp_width, image.resnet);
+    all().find(|k| (k.width, k.layers, k.mlp_width, k.resnet) == dims).map(|k| (k.heads(), k.name))
 }
 
 /// Heads of a known text tower of this width and depth.

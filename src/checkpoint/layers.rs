@@ -6,6 +6,10 @@
 //! | `module` | each block is `block.i.attn` (ln_1, q k v, output) and `block.i.mlp` (ln_2, c_fc, c_proj) |
 //! | `tensor` | every canonical tensor alone, by its own name |
 //!
+//! A ResNet has `stem` (its three convolutions), `layer1.0` …, `attnpool` and, where class weights
+//! are stored, `head`; its modules are its blocks. BatchNorm's running statistics are no parameters
+//! and in no layer, though they move along the path.
+//!
 //! The text tower has the same groups under `text.`: its stem is the token and
 //! position embeddings, its head ln_final and the projection. `logit_scale` is
 //! in no layer.
@@ -14,6 +18,7 @@ use rayon::prelude::*;
 
 use super::arch::{Dims, Expected};
 use super::names::{HEAD_BIAS, HEAD_WEIGHT, is_head};
+use super::resnet;
 use super::tensor::TensorView;
 
 /// How finely parameters are grouped.
@@ -51,6 +56,7 @@ pub fn layers(
     with_text: bool,
 ) -> Vec<Layer> {
     let mut tensors = dims.image_tensors();
+    tensors.retain(|(name, _)| !resnet::is_statistic(name));
     if let Some((classes, bias)) = head {
         tensors.push((HEAD_WEIGHT.into(), vec![classes, dims.embed]));
         if bias {
@@ -91,6 +97,14 @@ fn place(tensor: &str, granularity: Granularity) -> ((usize, usize), String) {
         None if is_head(tensor) => ("", tensor),
         None => ("text.", tensor),
     };
+    if text.is_empty()
+        && let Some(placed) = resnet_place(inner)
+    {
+        return match granularity {
+            Granularity::Tensor => (placed.0, tensor.into()),
+            _ => placed,
+        };
+    }
     let block = inner
         .strip_prefix("transformer.resblocks.")
         .and_then(|rest| rest.split_once('.'))
@@ -118,6 +132,15 @@ fn place(tensor: &str, granularity: Granularity) -> ((usize, usize), String) {
         Granularity::Tensor => (order, tensor.into()),
         _ => (order, format!("{text}{name}")),
     }
+}
+
+/// As [`place`], of what only ResNets have; the stem is named as a ViT's.
+fn resnet_place(inner: &str) -> Option<((usize, usize), String)> {
+    if inner.starts_with("attnpool.") {
+        return Some(((usize::MAX - 1, 0), "attnpool".into()));
+    }
+    let (stage, block, _) = resnet::block_of(inner)?;
+    Some(((stage, block), format!("layer{stage}.{block}")))
 }
 
 /// How far a group of parameters moved.
@@ -190,7 +213,14 @@ mod tests {
 
     fn dims() -> Dims {
         Dims {
-            image: ImageDims { patch: 4, grid: 2, width: 6, layers: 11, mlp_width: 24 },
+            image: ImageDims {
+                patch: 4,
+                grid: 2,
+                width: 6,
+                layers: 11,
+                mlp_width: 24,
+                resnet: None,
+            },
             text: Some(TextDims { context: 7, vocab: 30, width: 4, layers: 2, mlp_width: 16 }),
             embed: 5,
         }
@@ -234,6 +264,32 @@ mod tests {
         let modules = layers(&dims, Granularity::Module, None, false);
         assert_eq!(modules[1].name, "block.0.attn");
         assert_eq!(modules[2].name, "block.0.mlp");
+    }
+
+    #[test]
+    fn a_resnets_blocks_are_its_layers_and_statistics_are_in_none() {
+        let image = ImageDims {
+            patch: 32,
+            grid: 2,
+            width: 8,
+            layers: 14,
+            mlp_width: 256,
+            resnet: Some([1, 11, 1, 1]),
+        };
+        let dims = Dims { image, text: None, embed: 5 };
+        let all = layers(&dims, Granularity::Block, Some((3, false)), false);
+        let names: Vec<_> = all.iter().map(|layer| layer.name.as_str()).collect();
+        assert_eq!(names[..4], ["stem", "layer1.0", "layer2.0", "layer2.1"]);
+        assert_eq!(names[12..], ["layer2.10", "layer3.0", "layer4.0", "attnpool", "head"]);
+        // Three convolutions and their norms' weights and biases.
+        assert_eq!(all[0].parameters, 9 * (4 * 3 + 4 * 4 + 8 * 4) + 2 * (4 + 4 + 8));
+        // 8 planes of 8 channels, 4·8 of them out; a downsample beside.
+        assert_eq!(all[1].parameters, 64 + 9 * 64 + 256 + 256 + 2 * (8 + 8 + 32 + 32));
+        let tensors: Vec<&String> = all.iter().flat_map(|layer| &layer.tensors).collect();
+        let statistics = dims.image_tensors().iter().filter(|t| resnet::is_statistic(&t.0)).count();
+        assert_eq!(statistics, 2 * (3 + 3 * 14 + 4));
+        assert_eq!(tensors.len(), dims.image_tensors().len() - statistics + 1);
+        assert_eq!(layers(&dims, Granularity::Module, None, false)[1].name, "layer1.0");
     }
 
     #[test]

@@ -38,6 +38,7 @@
 //! `ln_2.{weight,bias}` \[W\], `attn.in_proj_weight` \[3W, W\] (q, k, v stacked),
 //! `attn.in_proj_bias` \[3W\], `attn.out_proj.{weight [W, W], bias [W]}`,
 //! `mlp.c_fc.{weight [M, W], bias [M]}`, `mlp.c_proj.{weight [W, M], bias [W]}`.
+//! The image tower of a ResNet has other names: see [`resnet`].
 
 pub mod arch;
 pub mod config;
@@ -50,6 +51,7 @@ pub mod names;
 pub mod pair;
 pub mod pickle;
 pub mod positions;
+pub mod resnet;
 pub mod tensor;
 
 mod describe_pair;

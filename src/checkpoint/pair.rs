@@ -292,7 +292,7 @@ pub(super) fn complete(file: &Checkpoint, dims: &Dims) -> Result<(), CheckpointE
     let mut expected = dims.image_tensors();
     expected.extend(dims.text_tensors());
     let mismatch = compare(file, &expected, |name| is_head(name) || name == "logit_scale");
-    refuse(file, format!("a plain ViT CLIP of {} layers", dims.image.layers), mismatch)
+    refuse(file, format!("a plain CLIP, {}", dims.image.label()), mismatch)
 }
 
 fn refuse(file: &Checkpoint, against: String, mismatch: Mismatch) -> Result<(), CheckpointError> {

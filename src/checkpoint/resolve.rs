@@ -81,6 +81,7 @@ pub(super) fn resolve(
             layers: dims.image.layers,
             heads,
             mlp_width: dims.image.mlp_width,
+            resnet: dims.image.resnet,
         },
         text,
         embed: dims.embed,
@@ -310,11 +311,13 @@ fn image_heads(
     notices: &mut Vec<String>,
 ) -> Result<(usize, Source), CheckpointError> {
     let image = &dims.image;
-    if let Some((heads, name)) = known::image_heads(image.width, image.layers, image.mlp_width) {
+    if let Some((heads, name)) = known::image_heads(image) {
         let name = known::by_dims(dims).map_or(name, |known| known.name);
         return Ok((heads, Source::Known(name.into())));
     }
-    by_rule(files, "image", image.width, notices)
+    // A ResNet's heads are its pool's.
+    let width = if image.resnet.is_some() { image.mlp_width } else { image.width };
+    by_rule(files, "image", width, notices)
 }
 
 fn text_heads(

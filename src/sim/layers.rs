@@ -11,7 +11,8 @@ use crate::sweep::spec::Layers;
 /// far, and is sharp.
 #[must_use]
 pub fn layers(blocks: usize) -> Vec<LayerInfo> {
-    let image = ImageDims { patch: 32, grid: 7, width: 768, layers: blocks, mlp_width: 3072 };
+    let image =
+        ImageDims { patch: 32, grid: 7, width: 768, layers: blocks, mlp_width: 3072, resnet: None };
     let dims = Dims { image, text: None, embed: 512 };
     let granularities = [
         (Layers::Block, Granularity::Block),

@@ -416,12 +416,16 @@ fn unknown(
         .collect();
     let text: BTreeSet<String> = dims.text_tensors().into_iter().map(|(name, _)| name).collect();
     let last = dims.image.layers.saturating_sub(1);
+    let blocks = match dims.image.resnet {
+        Some(_) => "`layer1.0` and so on, `attnpool`".to_string(),
+        None => format!("`block.0` to `block.{last}` (and `.attn`, `.mlp` of each)"),
+    };
     let hint = if !with_text && (layer.starts_with("text.") || text.contains(layer)) {
         "the text tower is the same at both ends, or not in use, so it has no layers here".into()
     } else {
         format!(
-            "layers are `stem`, `block.0` to `block.{last}` (and `.attn`, `.mlp` of each), `head`, \
-             or a tensor's canonical name; `alphascope inspect CKPT` lists them"
+            "layers are `stem`, {blocks}, `head`, or a tensor's canonical \
+             name; `alphascope inspect CKPT` lists them"
         )
     };
     SparsifyError::Unknown { layer: layer.into(), near, hint }

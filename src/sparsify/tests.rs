@@ -46,7 +46,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// Width 6 in 2 blocks with an MLP of 8, patches of 4; text of width 4.
 fn dims() -> Dims {
     Dims {
-        image: ImageDims { patch: 4, grid: 2, width: 6, layers: 2, mlp_width: 8 },
+        image: ImageDims { patch: 4, grid: 2, width: 6, layers: 2, mlp_width: 8, resnet: None },
         text: Some(TextDims { context: 7, vocab: 30, width: 4, layers: 1, mlp_width: 8 }),
         embed: 5,
     }

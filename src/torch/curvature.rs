@@ -28,6 +28,10 @@ const START: u64 = u64::MAX;
 #[must_use]
 pub fn bytes_per_image(architecture: &Architecture) -> usize {
     let tower = &architecture.image;
+    if tower.resnet.is_some() {
+        // As much again for each of the two derivatives.
+        return 4 * 3 * tower.for_gradient();
+    }
     let tokens = tower.grid * tower.grid + 1;
     let values = 24 * tower.width + 9 * tower.mlp_width + 6 * tower.heads * tokens;
     4 * values * tokens * tower.layers.max(1)

@@ -13,7 +13,7 @@ use super::model::{Model, Spot};
 use super::probing::Staging;
 use super::scores::score;
 use super::weights::Tensors;
-use super::{memory, precision, runtime, threads};
+use super::{memory, precision, runtime, statistics, threads};
 use crate::checkpoint::Architecture;
 use crate::checkpoint::names::{is_head, is_text};
 use crate::dataset::Crop;
@@ -23,7 +23,7 @@ use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
 use crate::sweep::event::LayerInfo;
 use crate::sweep::ids::{Alpha, DatasetId};
 use crate::sweep::probe::{Probe, ProbeResult};
-use crate::sweep::spec::{Precision, Variant};
+use crate::sweep::spec::{BatchNorm, Precision, Role, Variant};
 
 /// Measures on one device. What a batch gives depends only on θ(α) and the images; other batches,
 /// threads or devices round differently and may flip near ties, nothing else.
@@ -113,6 +113,10 @@ impl TorchEngine {
             name: String::new(),
             notices: Vec::new(),
         };
+        if engine.inputs.spec.sweep.batchnorm == BatchNorm::Recompute {
+            let notice = engine.recompute_statistics()?;
+            engine.notices.push(notice);
+        }
         if precision == Precision::Auto && device.is_cuda() {
             let notice = precision::settle(&mut engine)?;
             engine.notices.push(notice);
@@ -123,6 +127,33 @@ impl TorchEngine {
         engine.name = name;
         engine.keep_activations(activations_budget(device));
         Ok(engine)
+    }
+
+    /// Gives the model the first images of the first id dataset's order, for BatchNorm's statistics.
+    /// Gives what people should hear of it.
+    fn recompute_statistics(&mut self) -> Result<String, EngineError> {
+        let inputs = Arc::clone(&self.inputs);
+        let sets = inputs.spec.datasets.iter().zip(&inputs.datasets).enumerate();
+        let (index, (_, LoadedDataset { dataset, order, .. })) =
+            sets.into_iter().find(|(_, (spec, _))| spec.role == Role::Id).ok_or_else(|| {
+                EngineError::Fatal(
+                    "recompute BatchNorm's statistics: there is no id dataset".into(),
+                )
+            })?;
+        let images = &order[..order.len().min(statistics::IMAGES)];
+        let pixels = inputs
+            .cache
+            .pixels(DatasetId(index as _), dataset, images)
+            .map_err(|error| EngineError::Data(error.to_string()))?;
+        self.model
+            .recompute_statistics(&pixels)
+            .map_err(|error| EngineError::Fatal(error.to_string()))?;
+        let batch = statistics::BATCH.min(images.len()).max(1);
+        Ok(format!(
+            "BatchNorm's statistics are recomputed at each α, of the first {} images of `{}`",
+            images.len() / batch * batch,
+            dataset.name()
+        ))
     }
 
     /// Keeps up to so many bytes of the dense model's activations for the images measured first:

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use super::clip::Tokens;
 use crate::checkpoint::ImageTower;
+use crate::checkpoint::resnet::{self, STAGES};
 use crate::sweep::ids::{Alpha, DatasetId};
 
 /// Which images at which point: a dataset, the first of its positions, how many, and α.
@@ -44,10 +45,23 @@ impl Part {
 pub struct Kept {
     budget: usize,
     held: usize,
-    blocks: usize,
-    /// Every so many blocks are kept, the last one's always.
-    stride: usize,
+    plan: Wanted,
     entries: BTreeMap<(Part, usize), Tokens>,
+}
+
+/// Which boundaries are kept.
+#[derive(Debug)]
+enum Wanted {
+    /// Of a ViT of so many blocks, in front of every `stride`th, counted from the last.
+    Every { blocks: usize, stride: usize },
+    /// Of a ResNet, from this one on: later ones are smaller, and nearer to most edits.
+    From(usize),
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self::From(usize::MAX)
+    }
 }
 
 /// Images of each dataset that should fit at every α, if need be with fewer boundaries.
@@ -70,11 +84,17 @@ impl Kept {
         datasets: usize,
         points: usize,
     ) -> Self {
-        let tokens = tower.grid * tower.grid + 1;
-        let one = tokens * tower.width * element * IMAGES * datasets.max(1) * points.max(1);
-        let fit = (budget / one.max(1)).max(1);
-        let stride = tower.layers.div_ceil(fit).max(1);
-        Self { budget, held: 0, blocks: tower.layers, stride, entries: BTreeMap::new() }
+        let images = element * IMAGES * datasets.max(1) * points.max(1);
+        let plan = match tower.resnet {
+            Some(blocks) => Wanted::From(first(tower, blocks, budget / images.max(1))),
+            None => {
+                let one = (tower.grid * tower.grid + 1) * tower.width * images;
+                let fit = (budget / one.max(1)).max(1);
+                let stride = tower.layers.div_ceil(fit).max(1);
+                Wanted::Every { blocks: tower.layers, stride }
+            }
+        };
+        Self { budget, held: 0, plan, entries: BTreeMap::new() }
     }
 
     /// Bytes held now.
@@ -83,11 +103,17 @@ impl Kept {
         self.held
     }
 
-    /// Whether a boundary is one to keep: in front of every `stride`th block, counted from the
-    /// last, and the last block's inner ones (one token an image) and features.
+    /// Whether a boundary is one to keep. Of a ViT the last block's inner ones (one token an image)
+    /// and features always are, of a ResNet the pool's input and features.
     fn wants(&self, boundary: usize) -> bool {
-        let last = (2 * self.blocks).saturating_sub(1);
-        boundary > last || boundary % 2 == 1 && ((last - boundary) / 2).is_multiple_of(self.stride)
+        match self.plan {
+            Wanted::From(first) => boundary >= first,
+            Wanted::Every { blocks, stride } => {
+                let last = (2 * blocks).saturating_sub(1);
+                boundary > last
+                    || boundary % 2 == 1 && ((last - boundary) / 2).is_multiple_of(stride)
+            }
+        }
     }
 
     /// The last boundary up to `limit` that is kept of a part.
@@ -129,14 +155,38 @@ impl Kept {
     }
 }
 
+/// The first boundary of a ResNet from which on all fit in `numbers` an image.
+fn first(tower: &ImageTower, blocks: [usize; STAGES], mut numbers: usize) -> usize {
+    let stages = (1..).zip(blocks).flat_map(|(stage, n)| std::iter::repeat_n(stage, n));
+    let mut sizes = vec![resnet::given(tower.size, tower.width, 0)];
+    sizes.extend(stages.map(|stage| resnet::given(tower.size, tower.width, stage)));
+    // Boundary b is what stage b reads, so what stage b − 1 gives.
+    let mut first = sizes.len();
+    for size in sizes.into_iter().rev().skip(1) {
+        match numbers.checked_sub(size) {
+            Some(left) => (numbers, first) = (left, first - 1),
+            None => break,
+        }
+    }
+    first
+}
+
 #[cfg(test)]
 mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::*;
 
-    const TOWER: ImageTower =
-        ImageTower { size: 16, patch: 8, grid: 2, width: 4, layers: 6, heads: 1, mlp_width: 8 };
+    const TOWER: ImageTower = ImageTower {
+        size: 16,
+        patch: 8,
+        grid: 2,
+        width: 4,
+        layers: 6,
+        heads: 1,
+        mlp_width: 8,
+        resnet: None,
+    };
 
     fn tokens() -> Tokens {
         let x = Tensor::zeros([5, 4], (Kind::Float, Device::Cpu));
@@ -171,6 +221,22 @@ mod tests {
         assert_eq!(wanted(6 * one), [1, 3, 5, 7, 9, 11, 12, 13, 14]);
         assert_eq!(wanted(3 * one), [3, 7, 11, 12, 13, 14]);
         assert_eq!(wanted(0), [11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn of_a_resnet_the_late_boundaries_are_kept() {
+        let tower = ImageTower { size: 64, patch: 32, resnet: Some([1, 1, 1, 2]), ..TOWER };
+        let first = |numbers: usize| match Kept::new(&tower, 4, 4 * IMAGES * numbers, 1, 1).plan {
+            Wanted::From(first) => first,
+            Wanted::Every { .. } => panic!("a ResNet"),
+        };
+        // An image's numbers in front of layer1.0 … layer4.1 and the pool: 16²·4, 16²·16, 8²·32,
+        // 4²·64, 2²·128, 2²·128.
+        assert_eq!(first(0), 6, "the pool's input always");
+        assert_eq!(first(512), 5);
+        assert_eq!(first(512 + 1024), 4);
+        assert_eq!(first(512 + 1024 + 2048 + 4096 + 1024), 1);
+        assert_eq!(first(1 << 30), 1);
     }
 
     #[test]

@@ -21,5 +21,6 @@ pub mod runtime;
 pub mod scores;
 pub mod sharpness;
 pub mod staged;
+mod statistics;
 pub mod threads;
 pub mod weights;

@@ -11,7 +11,9 @@ use super::heads::{ClassPrompts, Head, StoredHead, zero_shot};
 use super::kept::{Kept, Part};
 use super::path::PathWeights;
 use super::staged::{Place, place};
+use super::statistics::Statistics;
 use super::weights::Tensors;
+use crate::checkpoint::resnet::is_statistic;
 use crate::checkpoint::{Architecture, End, Pair};
 use crate::sparsify::{Plan, Zeros};
 use crate::sweep::ids::{Alpha, DatasetId};
@@ -31,6 +33,8 @@ pub struct Model {
     exact: Option<PathWeights>,
     /// Activations of the dense model, for variants.
     kept: Kept,
+    /// Where BatchNorm's statistics are recomputed.
+    statistics: Option<Statistics>,
 }
 
 /// Images of a sweep at a point: what names their activations.
@@ -87,7 +91,21 @@ impl Model {
             micro_batch,
             exact: None,
             kept: Kept::nothing(),
+            statistics: None,
         })
+    }
+
+    /// From now on BatchNorm's statistics are made of these images at each point, instead of
+    /// interpolated; nothing changes in a ViT. The model stands at no point afterwards.
+    ///
+    /// # Errors
+    /// When there are too few images or their sizes differ.
+    pub fn recompute_statistics<P: AsRef<[u8]>>(&mut self, images: &[P]) -> Result<(), TorchError> {
+        if self.architecture.image.resnet.is_some() {
+            self.statistics = Some(Statistics::new(&self.image, images)?);
+            self.kept.clear();
+        }
+        Ok(())
     }
 
     /// Changes what the image tower computes in, at no point of the path afterwards.
@@ -98,6 +116,7 @@ impl Model {
         self.image_weights.set_kind(kind)?;
         self.exact = None;
         self.kept.clear();
+        self.statistics.iter_mut().for_each(Statistics::clear);
         self.image = ImageTower::new(&self.image_weights, &self.architecture)?;
         Ok(())
     }
@@ -125,7 +144,11 @@ impl Model {
     /// # Errors
     /// When the device fails.
     pub fn set_point(&mut self, alpha: Alpha, plan: &Plan) -> Result<(), TorchError> {
-        self.image_weights.set(alpha, plan)
+        self.image_weights.set(alpha, plan)?;
+        match &mut self.statistics {
+            Some(made) => made.bring(&self.image, &mut self.image_weights, alpha, plan),
+            None => Ok(()),
+        }
     }
 
     /// Every weight of the towers in play at the point of a variant where the image tower stands,
@@ -147,6 +170,17 @@ impl Model {
             };
             let exact = self.exact.insert(exact);
             exact.set(alpha, plan)?;
+            if self.statistics.is_some() {
+                exact.set_apart(is_statistic)?;
+                let made = self.image_weights.all();
+                guarded("copy BatchNorm's statistics", || {
+                    let _no_grad = tch::no_grad_guard();
+                    let mut all = exact.all().into_iter().filter(|(name, _)| is_statistic(name));
+                    all.try_for_each(|(name, mut to)| {
+                        made.get(&name).map_or(Ok(()), |x| to.f_copy_(x))
+                    })
+                })?;
+            }
             exact.all()
         };
         if let Some((weights, _)) = self.text.as_mut().filter(|_| self.text_moves) {
@@ -257,7 +291,7 @@ impl Model {
     fn same_until(&self, plan: &Plan) -> usize {
         let text = self.architecture.text.as_ref().map_or(0, |text| text.layers);
         let edited = plan.tensors().filter_map(|tensor| {
-            match place(tensor.name(), self.architecture.image.layers, text) {
+            match place(tensor.name(), &self.architecture.image, text) {
                 Place::Image(stage) => Some(stage),
                 Place::Text(_) | Place::StoredHead => None,
             }
@@ -401,9 +435,7 @@ impl MicroBatch {
         if device.is_cuda() {
             return Self(CUDA_IMAGES);
         }
-        let tower = &architecture.image;
-        let widest = tower.mlp_width.max(3 * tower.width);
-        let bytes = 4 * widest * (tower.grid * tower.grid + 1);
+        let bytes = 4 * architecture.image.widest();
         let fit = (CPU_BYTES / bytes.max(1)).clamp(1, CPU_IMAGES);
         // Powers of two divide the batches people ask for.
         Self(1 << fit.ilog2())

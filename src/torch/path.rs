@@ -103,6 +103,16 @@ impl Slot {
         Ok(Self { scratch, zero, one, edited: None, stands })
     }
 
+    /// Gives θ₀ a storage of its own, if it is the scratch tensor's.
+    fn set_apart(&mut self) -> Result<(), TchError> {
+        if self.scratch.data_ptr() == self.zero.data_ptr() {
+            let mut zero = self.zero.f_empty_like()?;
+            zero.f_copy_(&self.scratch)?;
+            self.zero = zero;
+        }
+        Ok(())
+    }
+
     /// Brings the tensor to θ(α) of a plan; does nothing when it is there.
     fn bring(
         &mut self,
@@ -117,11 +127,7 @@ impl Slot {
             return Ok(());
         }
         self.stands = None;
-        if self.scratch.data_ptr() == self.zero.data_ptr() {
-            let mut zero = self.zero.f_empty_like()?;
-            zero.f_copy_(&self.scratch)?;
-            self.zero = zero;
-        }
+        self.set_apart()?;
         if let Some(plan) = plan.filter(|plan| moves && plan.on_difference() && !plan.stays()) {
             self.edit_end(plan)?;
         }
@@ -280,6 +286,17 @@ impl PathWeights {
             })?;
         }
         self.at = Some(alpha);
+        Ok(())
+    }
+
+    /// Makes sure that overwriting the scratch tensors of these names changes no end.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn set_apart(&mut self, names: impl Fn(&str) -> bool) -> Result<(), TorchError> {
+        for (name, slot) in self.slots.iter_mut().filter(|(name, _)| names(name)) {
+            guarded(&format!("copy `{name}`"), || slot.set_apart())?;
+        }
         Ok(())
     }
 

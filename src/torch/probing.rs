@@ -285,11 +285,9 @@ fn in_play(pair: &Pair) -> Vec<String> {
     all.into_iter().flat_map(|layer| layer.tensors).collect()
 }
 
-/// Bytes that one image's pass through the tower keeps for its gradient: of each block about
-/// twelve times the residual stream and three times the MLP's hidden layer.
+/// Bytes that one image's pass through the tower keeps for its gradient.
 fn gradient_bytes(architecture: &Architecture) -> usize {
-    let tower = &architecture.image;
-    4 * (tower.grid * tower.grid + 1) * tower.layers * (12 * tower.width + 3 * tower.mlp_width)
+    4 * architecture.image.for_gradient()
 }
 
 #[cfg(test)]

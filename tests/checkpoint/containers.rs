@@ -315,6 +315,7 @@ fn file_names_that_tell_of_different_activations() {
             width: 384,
             layers: 12,
             mlp_width: 1536,
+            resnet: None,
         },
         text: None,
         embed: 384,

@@ -242,7 +242,9 @@ fn files_that_are_no_checkpoints() {
     assert!(message(Path::new("/dev/null")).contains("not a regular file"));
     let language = message(&fixture("other/language.safetensors"));
     assert!(language.contains("`model.layers` (3), `lm_head.weight` (1)"), "{language}");
-    assert!(message(&fixture("other/resnet.safetensors")).contains("ResNet"));
+    let resnet = fixture("other/resnet.safetensors");
+    let resnet = alphascope::checkpoint::describe(&resnet).unwrap_err().to_string();
+    assert!(resnet.contains("`visual.conv3.weight`") && resnet.contains("width / 2"), "{resnet}");
 
     // Cut short at every byte of the header and at some of the data.
     let whole = std::fs::read(fixture("other/language.safetensors")).unwrap();

@@ -138,7 +138,14 @@ fn every_plain_vit_of_open_clip_is_known() {
         let [size, patch, width, layers] = model.image;
         let [context, vocab, text_width, text_layers, text_heads] = model.text;
         let dims = Dims {
-            image: ImageDims { patch, grid: size / patch, width, layers, mlp_width: model.mlp },
+            image: ImageDims {
+                patch,
+                grid: size / patch,
+                width,
+                layers,
+                mlp_width: model.mlp,
+                resnet: None,
+            },
             text: Some(TextDims {
                 context,
                 vocab,
@@ -170,7 +177,14 @@ fn every_plain_vit_of_open_clip_is_known() {
 fn an_unknown_width_is_assumed_aloud_or_refused() {
     let folder = TempDir::new().unwrap();
     let dims = |width| Dims {
-        image: ImageDims { patch: 8, grid: 4, width, layers: 3, mlp_width: 4 * width },
+        image: ImageDims {
+            patch: 8,
+            grid: 4,
+            width,
+            layers: 3,
+            mlp_width: 4 * width,
+            resnet: None,
+        },
         text: None,
         embed: 32,
     };
@@ -186,7 +200,14 @@ fn an_unknown_width_is_assumed_aloud_or_refused() {
 fn opening_a_huge_file_reads_its_header_only() {
     let folder = TempDir::new().unwrap();
     let dims = Dims {
-        image: ImageDims { patch: 14, grid: 16, width: 1664, layers: 48, mlp_width: 8192 },
+        image: ImageDims {
+            patch: 14,
+            grid: 16,
+            width: 1664,
+            layers: 48,
+            mlp_width: 8192,
+            resnet: None,
+        },
         text: None,
         embed: 1280,
     };

@@ -29,6 +29,13 @@ pub(super) fn choose<'a>(names: &[&'a str], select: Option<&str>) -> Result<Towe
             }
         }
     }
+    if let Some(pool) = siglips_pool(names) {
+        return Err(format!(
+            "it is a SigLIP model (its image tower has the pool `{}`): the sigmoid head and that \
+             pool are not supported, only CLIPs can be measured",
+            shorten(pool)
+        ));
+    }
     if towers.is_empty() {
         return Err(no_tower(names));
     }
@@ -69,11 +76,6 @@ pub(super) fn choose<'a>(names: &[&'a str], select: Option<&str>) -> Result<Towe
         ));
     }
     let Some(&(.., prefix, hugging_face)) = ranked.first() else { return Err(no_tower(names)) };
-    if names.iter().any(|n| n.strip_prefix(prefix).is_some_and(is_resnet)) {
-        return Err("its image tower is a ResNet (`visual.layer1…`); only ViT image towers can \
-             be measured"
-            .into());
-    }
     let dialect = if hugging_face { Dialect::HuggingFace } else { Dialect::OpenClip };
     let others = match select {
         Some(_) => Vec::new(),
@@ -94,8 +96,12 @@ fn averaged(prefix: &str) -> bool {
     prefix.split(['.', '_']).any(|word| matches!(word, "ema" | "averaged" | "swa"))
 }
 
-fn is_resnet(name: &str) -> bool {
-    name.starts_with("visual.layer1.") || name.starts_with("visual.attnpool.")
+/// A tensor of the attention pool that SigLIP's image towers have, in either naming.
+fn siglips_pool<'a>(names: &[&'a str]) -> Option<&'a str> {
+    let pool = |name: &&&str| {
+        name.contains("visual.trunk.attn_pool.") || name.contains("vision_model.head.attention.")
+    };
+    names.iter().find(pool).copied()
 }
 
 fn no_tower(names: &[&str]) -> String {

@@ -380,8 +380,9 @@ mod tests {
     #[test]
     fn what_is_no_clip_is_told_what_it_is() {
         for (names, words) in [
-            (&["visual.conv1.weight", "visual.layer1.0.conv1.weight"][..], "ResNet"),
-            (&["visual.trunk.blocks.0.attn.qkv.weight"], "timm"),
+            (&["visual.trunk.blocks.0.attn.qkv.weight"][..], "timm"),
+            (&["visual.trunk.attn_pool.latent", "logit_bias"], "SigLIP"),
+            (&[HUGGING_FACE_ANCHOR, "vision_model.head.attention.in_proj_bias"], "SigLIP"),
             (&["a.visual.conv1.weight", "b.visual.conv1.weight"], "`a.`, `b.`"),
             (
                 &["model.layers.0.a", "model.layers.1.b", "lm_head.weight"],

@@ -143,11 +143,37 @@ pub struct SweepSpec {
     pub batch: usize,
     /// Of accuracy; sharpness is always measured in float32.
     pub precision: Precision,
+    /// Where BatchNorm's running statistics come from, in a ResNet.
+    #[serde(skip_serializing_if = "BatchNorm::is_default")]
+    pub batchnorm: BatchNorm,
+}
+
+/// Where the running statistics of BatchNorm come from at a point of the path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchNorm {
+    /// Interpolated like the weights.
+    #[default]
+    Interpolate,
+    /// Made anew at each point from the first images of the first id dataset's order.
+    Recompute,
+}
+
+impl BatchNorm {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for SweepSpec {
     fn default() -> Self {
-        Self { alphas: Alphas::default(), seed: 0, batch: 128, precision: Precision::Auto }
+        Self {
+            alphas: Alphas::default(),
+            seed: 0,
+            batch: 128,
+            precision: Precision::Auto,
+            batchnorm: BatchNorm::default(),
+        }
     }
 }
 

@@ -70,7 +70,11 @@ impl Linear {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+    /// x·weightᵀ + bias.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
         x.f_linear(&self.weight, Some(&self.bias))
     }
 
@@ -101,7 +105,8 @@ pub enum Pass {
     SecondOrder,
 }
 
-/// The token activations of a batch: \[images × tokens, width\].
+/// The activations of a batch: \[images × tokens, width\], or \[images, channels, side, side\] in
+/// a ResNet, whose cells are its tokens.
 #[derive(Debug)]
 pub struct Tokens {
     /// One row per token, image after image.
@@ -262,6 +267,19 @@ enum Seen<'a> {
     Before,
     /// Those where \[batch, 1, 1, tokens\] is 0; the others hold −∞.
     Mask(&'a Tensor),
+}
+
+/// softmax(q·kᵀ / √d)·v without a mask, all \[batch, heads, tokens, d\].
+///
+/// # Errors
+/// When the device fails.
+pub fn attend_all(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    pass: Pass,
+) -> Result<Tensor, TchError> {
+    attend(query, key, value, Seen::All, pass)
 }
 
 /// softmax(q·kᵀ / √d)·v, all \[batch, heads, tokens, d\].

@@ -1,31 +1,30 @@
-//! The image tower: bytes → patches → tokens → one embedding.
+//! The image tower: bytes → normalised pixels → stages → one embedding.
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::Visit;
-use super::block::{Block, Norm, Pass, Tokens};
+use super::block::{Pass, Tokens};
+use super::resnet::ResNet;
+use super::vit::Vit;
 use crate::checkpoint::Architecture;
 use crate::torch::error::{TorchError, guarded};
 use crate::torch::weights::Lookup;
 
-/// CLIP's vision transformer.
+/// CLIP's image tower.
 #[derive(Debug)]
 pub struct ImageTower {
-    /// \[width, 3·patch²\]: the convolution as a matrix, channel by channel.
-    patch_weight: Tensor,
-    class_embedding: Tensor,
-    positions: Tensor,
-    ln_pre: Norm,
-    blocks: Vec<Block>,
-    ln_post: Norm,
-    proj: Tensor,
+    body: Body,
     size: i64,
-    patch: i64,
-    grid: i64,
     mean: Tensor,
     std: Tensor,
     device: Device,
     kind: Kind,
+}
+
+#[derive(Debug)]
+enum Body {
+    Vit(Box<Vit>),
+    ResNet(Box<ResNet>),
 }
 
 impl ImageTower {
@@ -34,36 +33,19 @@ impl ImageTower {
     /// # Errors
     /// When a tensor is missing or of another shape.
     pub fn new(weights: &impl Lookup, architecture: &Architecture) -> Result<Self, TorchError> {
-        let tower = &architecture.image;
-        let (width, patch) = (tower.width, tower.patch);
-        let shape = (width, tower.heads, tower.mlp_width);
         let (device, kind) = (weights.device(), weights.kind());
-        let channels = |values: &[f32; 3]| {
+        let channels = |values: &[f32]| {
             guarded("build the image tower", || {
                 Tensor::f_from_slice(values)?.f_view([3, 1, 1])?.f_to_device(device)
             })
         };
-        let conv = weights.get("visual.conv1.weight", &[width, 3, patch, patch])?;
-        let patch_weight = guarded("build the image tower", || {
-            conv.f_view([width as i64, 3 * (patch * patch) as i64])
-        })?;
+        let body = match architecture.image.resnet {
+            None => Body::Vit(Box::new(Vit::new(weights, architecture)?)),
+            Some(blocks) => Body::ResNet(Box::new(ResNet::new(weights, architecture, blocks)?)),
+        };
         Ok(Self {
-            patch_weight,
-            class_embedding: weights.get("visual.class_embedding", &[width])?,
-            positions: weights
-                .get("visual.positional_embedding", &[tower.grid * tower.grid + 1, width])?,
-            ln_pre: Norm::new(weights, "visual.ln_pre", width)?,
-            blocks: (0..tower.layers)
-                .map(|i| {
-                    let at = format!("visual.transformer.resblocks.{i}");
-                    Block::new(weights, &at, shape, architecture.activation)
-                })
-                .collect::<Result<_, _>>()?,
-            ln_post: Norm::new(weights, "visual.ln_post", width)?,
-            proj: weights.get("visual.proj", &[width, architecture.embed])?,
-            size: tower.size as i64,
-            patch: patch as i64,
-            grid: tower.grid as i64,
+            body,
+            size: architecture.image.size as i64,
             mean: channels(&architecture.mean)?,
             std: channels(&architecture.std)?,
             device,
@@ -77,107 +59,76 @@ impl ImageTower {
         (self.size * self.size * 3) as usize
     }
 
-    /// Pixels as the loader has them, \[batch, size, size, 3\] of bytes, as patches of normalised
-    /// values \[batch × grid², 3·patch²\]: (byte / 255 − mean) / std in float32, then cast. Pixels
-    /// right of and below the last whole patch are not used, as in a strided convolution.
+    /// Normalised values as the first stage takes them, of pixels as the loader has them
+    /// (\[batch, size, size, 3\] of bytes): (byte / 255 − mean) / std in float32, then cast.
     ///
     /// # Errors
     /// When the sizes do not fit or the device fails.
-    pub fn patches(&self, pixels: &Tensor) -> Result<Tensor, TchError> {
-        let (patch, grid) = (self.patch, self.grid);
-        let used = patch * grid;
-        pixels
-            .f_to_device(self.device)?
-            .f_view([-1, self.size, self.size, 3])?
-            .f_narrow(1, 0, used)?
-            .f_narrow(2, 0, used)?
-            .f_reshape([-1, grid, patch, grid, patch, 3])?
-            .f_permute([0, 1, 3, 5, 2, 4])?
+    pub fn tokens(&self, pixels: &Tensor) -> Result<Tokens, TchError> {
+        let pixels = pixels.f_to_device(self.device)?.f_view([-1, self.size, self.size, 3])?;
+        // Channels before the pixels of a patch, so that one mean serves both.
+        let cut = match &self.body {
+            Body::Vit(vit) => vit.cut(&pixels)?,
+            Body::ResNet(_) => pixels.f_permute([0, 3, 1, 2])?,
+        };
+        let values = cut
             .f_to_kind(Kind::Float)?
             .f_contiguous()?
             .f_div_scalar_(255.0)?
             .f_sub_(&self.mean)?
             .f_div_(&self.std)?
-            .f_to_kind(self.kind)?
-            .f_view([-1, 3 * patch * patch])
+            .f_to_kind(self.kind)?;
+        match &self.body {
+            Body::Vit(vit) => vit.tokens(&values),
+            Body::ResNet(_) => {
+                let batch = values.size().first().copied().unwrap_or(0);
+                Ok(Tokens { x: values, batch, length: self.size * self.size, shared: false })
+            }
+        }
     }
 
-    /// How many stages there are between patches and embeddings: the stem, attention and MLP of
-    /// each block, the head.
+    /// How many stages there are between pixels and embeddings. Of a ViT the stem, attention and
+    /// MLP of each block, the head; of a ResNet the stem, each block, the pool.
     #[must_use]
     pub fn stages(&self) -> usize {
-        2 * self.blocks.len() + 2
+        match &self.body {
+            Body::Vit(vit) => vit.stages(),
+            Body::ResNet(resnet) => resnet.stages(),
+        }
     }
 
-    /// One stage: what the next one reads. Stage 0 takes [`Self::patches`] as its tokens
-    /// (grid² of them an image); the last gives embeddings \[batch, embed\], not normalised. From
-    /// the last block's attention on there is one token an image, the class token.
+    /// The layer that ends with a stage; `None` where a stage ends within one.
+    #[must_use]
+    pub fn layer(&self, stage: usize) -> Option<String> {
+        match &self.body {
+            Body::Vit(vit) => vit.layer(stage),
+            Body::ResNet(resnet) => resnet.layer(stage),
+        }
+    }
+
+    /// One stage: what the next one reads. Stage 0 takes [`Self::tokens`]; the last gives
+    /// embeddings \[batch, embed\], not normalised. From a ViT's last attention on there is one
+    /// token an image, the class token.
     ///
     /// # Errors
     /// When there is no such stage or the device fails.
-    pub fn step(&self, stage: usize, mut tokens: Tokens, pass: Pass) -> Result<Tokens, TchError> {
-        if stage == 0 {
-            return self.stem(&tokens, pass);
+    pub fn step(&self, stage: usize, tokens: Tokens, pass: Pass) -> Result<Tokens, TchError> {
+        match &self.body {
+            Body::Vit(vit) => vit.step(stage, tokens, pass),
+            Body::ResNet(resnet) => resnet.step(stage, tokens, pass),
         }
-        let (index, is_mlp) = ((stage - 1) / 2, (stage - 1) % 2 == 1);
-        let Some(block) = self.blocks.get(index) else { return self.head(&tokens) };
-        if is_mlp {
-            block.mlp(&mut tokens, pass)?;
-        } else if index + 1 < self.blocks.len() {
-            block.attention(&mut tokens, false, pass)?;
-        } else {
-            let firsts = self.firsts(&tokens)?;
-            tokens = block.attention_rows(&tokens, &firsts, None, pass)?;
-        }
-        Ok(tokens)
     }
 
-    /// Patches, class token and positions, normalised: what the first block reads.
-    fn stem(&self, patches: &Tokens, pass: Pass) -> Result<Tokens, TchError> {
-        let Tokens { x, batch, length: count, .. } = patches;
-        let (batch, count) = (*batch, *count);
-        let width = self.class_embedding.size()[0];
-        let embedded = x.f_matmul(&self.patch_weight.f_tr()?)?.f_view([-1, count, width])?;
-        let x = if pass == Pass::Measure {
-            let x = Tensor::f_empty([batch, count + 1, width], (self.kind, self.device))?;
-            let class = self.class_embedding.f_add(&self.positions.f_get(0)?)?;
-            x.f_select(1, 0)?.f_copy_(&class)?;
-            let positions = self.positions.f_narrow(0, 1, count)?;
-            let _ = embedded.f_add_out(&x.f_narrow(1, 1, count)?, &positions)?;
-            x
-        } else {
-            let class = self.class_embedding.f_view([1, 1, -1])?.f_expand([batch, 1, -1], false)?;
-            Tensor::f_cat(&[class, embedded], 1)?.f_add(&self.positions)?
-        };
-        let x = self.ln_pre.forward(&x.f_view([-1, width])?)?;
-        Ok(Tokens { x, batch, length: count + 1, shared: false })
-    }
-
-    /// The rows of the class tokens.
-    fn firsts(&self, tokens: &Tokens) -> Result<Tensor, TchError> {
-        let Tokens { batch, length, .. } = *tokens;
-        Tensor::f_arange_start_step(0, batch * length, length, (Kind::Int64, self.device))
-    }
-
-    /// Class tokens alone, normalised and projected, \[batch, embed\].
-    fn head(&self, tokens: &Tokens) -> Result<Tokens, TchError> {
-        let class = if tokens.length == 1 {
-            tokens.x.shallow_clone()
-        } else {
-            tokens.x.f_index_select(0, &self.firsts(tokens)?)?
-        };
-        let x = self.ln_post.forward(&class)?.f_matmul(&self.proj)?;
-        Ok(Tokens { x, batch: tokens.batch, length: 1, shared: false })
-    }
-
-    /// Patches as the first stage takes them.
+    /// Adds a batch of pixels to BatchNorm's running statistics, in place in the weights that the
+    /// tower was built from: `earlier` batches of the same size are in them already; with 0 they
+    /// begin anew. Does nothing in a ViT.
     ///
     /// # Errors
-    /// As [`Self::patches`].
-    pub fn tokens(&self, pixels: &Tensor) -> Result<Tokens, TchError> {
-        let x = self.patches(pixels)?;
-        let length = self.grid * self.grid;
-        Ok(Tokens { batch: x.size()[0] / length.max(1), x, length, shared: false })
+    /// When the sizes do not fit or the device fails.
+    pub fn collect_statistics(&self, pixels: &Tensor, earlier: usize) -> Result<(), TchError> {
+        let Body::ResNet(resnet) = &self.body else { return Ok(()) };
+        let _no_grad = tch::no_grad_guard();
+        resnet.collect(self.tokens(pixels)?, earlier)
     }
 
     /// Pixels → embeddings \[batch, embed\], not normalised.
@@ -189,13 +140,8 @@ impl ImageTower {
         let mut tokens = self.tokens(pixels)?;
         for stage in 0..self.stages() {
             tokens = self.step(stage, tokens, Pass::Measure)?;
-            match stage {
-                0 => visit.layer(&"stem", &tokens.x)?,
-                _ if stage + 1 == self.stages() => visit.layer(&"head", &tokens.x)?,
-                _ if stage.is_multiple_of(2) => {
-                    visit.layer(&format_args!("block.{}", stage / 2 - 1), &tokens.x)?;
-                }
-                _ => {}
+            if let Some(name) = self.layer(stage) {
+                visit.layer(&name, &tokens.x)?;
             }
         }
         Ok(tokens.x)

@@ -1,4 +1,4 @@
-//! CLIP's two towers on libtorch, in stages, computed for measuring: activations are overwritten in
+//! CLIP's two towers (an image tower of either kind) on libtorch, in stages, computed for measuring: activations are overwritten in
 //! place where nobody needs them any more, and in the last block only the one token is computed
 //! that is read.
 //!
@@ -12,7 +12,9 @@
 
 mod block;
 mod image;
+mod resnet;
 mod text;
+mod vit;
 
 use tch::{TchError, Tensor};
 
@@ -20,7 +22,8 @@ pub use block::{Block, Linear, Norm, Pass, Tokens};
 pub use image::ImageTower;
 pub use text::{Prompts, TextTower};
 
-/// Looks at the image tower's activations after each layer (`stem`, `block.0` …, `head`).
+/// Looks at the image tower's activations after each layer (`stem`, `block.0` …, `head`; of a
+/// ResNet `stem`, `layer1.0` …, `attnpool`).
 pub trait Visit {
     /// Called after each layer.
     ///

@@ -8,6 +8,7 @@
 //! ```
 //!
 //! The text tower is cut likewise where the class weights come from it and it moves. Boundaries
+//! A ResNet is such a chain too: stem, blocks, pool. Boundaries
 //! are kept as far as the memory budget goes and computed again, from the nearest one kept, where
 //! they are not. Values do not depend on the budget.
 
@@ -392,7 +393,7 @@ impl Runner {
                 Ok(tokens)
             })?;
             // What blocks read is kept in passing, what lies within one where it is asked for.
-            if stage.is_multiple_of(2) || stage + 1 == boundary {
+            if self.image.layer(stage).is_some() || stage + 1 == boundary {
                 self.cache.put(part, stage + 1, &mut tokens);
             }
         }

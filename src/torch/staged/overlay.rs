@@ -38,7 +38,7 @@ impl Overlay {
                 )));
             }
             let earlier = |known: Option<usize>, stage| Some(known.map_or(stage, |k| k.min(stage)));
-            match place(name, architecture.image.layers, blocks) {
+            match place(name, &architecture.image, blocks) {
                 Place::Image(stage) => image = earlier(image, stage),
                 Place::Text(stage) => text = earlier(text, stage),
                 Place::StoredHead => stored = true,
@@ -108,8 +108,8 @@ pub(super) fn gradient(
     let embedded = embedded.map(|x| x.set_requires_grad(true));
     let (image_side, text_side): (Vec<_>, Vec<_>) = {
         let blocks = runner.architecture.text.as_ref().map_or(0, |text| text.layers);
-        let layers = runner.architecture.image.layers;
-        let is_image = |name: &&String| !matches!(place(name, layers, blocks), Place::Text(_));
+        let tower = &runner.architecture.image;
+        let is_image = |name: &&String| !matches!(place(name, tower, blocks), Place::Text(_));
         over.tensors().keys().cloned().partition(|name| is_image(&name))
     };
     let pick = |over: &Overlay, names: &[String]| -> Result<Vec<Tensor>, TorchError> {

@@ -4,17 +4,18 @@
 //! A run folder holds `events.jsonl`, or one `events.I-of-N.jsonl` for each
 //! shard; the fold of all of them is the run. A line counts once its newline is
 //! written: a torn last line is cut off when the run goes on, and left alone by
-//! readers. Each journal has a lock, which the system releases when its owner
-//! dies, so that two writers are impossible.
+//! readers. Each journal has a [lock](super::lock), so that two writers are
+//! impossible.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::event::Event;
+use super::lock::{Holder, Lock, LockError, Owner};
 use super::plan::Shard;
 
 /// Why a run folder cannot be written or read.
@@ -31,13 +32,23 @@ pub enum JournalError {
         source: std::io::Error,
     },
     /// Another process writes this run.
-    #[error(
-        "the run {path} is being written by another process: watch it (`alphascope watch`), or \
-         stop that process first"
-    )]
+    #[error("the run {path} is being written by {holder}: {}", .holder.advice())]
     Locked {
         /// The run folder.
         path: PathBuf,
+        /// Who writes it.
+        holder: Box<Holder>,
+    },
+    /// The lock is not ours any more.
+    #[error(
+        "cannot write {path}: {source}; nothing more is written here: watch the run, or go on \
+         with it when nobody else does"
+    )]
+    Lost {
+        /// The journal.
+        path: PathBuf,
+        /// What was found.
+        source: std::io::Error,
     },
     /// There is no journal.
     #[error(
@@ -64,23 +75,11 @@ fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Jo
     move |source| JournalError::Io { operation, path, source }
 }
 
-/// True when it is the file system that knows no locks.
-fn cannot_lock(error: &std::io::Error) -> bool {
-    let known = rustix::io::Errno::from_io_error(error);
-    error.kind() == std::io::ErrorKind::Unsupported
-        || matches!(
-            known,
-            Some(
-                rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOLCK
-            )
-        )
-}
-
-/// File name of a shard's journal.
-fn file_name(shard: Shard) -> String {
+/// File name of a shard's journal without its ending.
+fn stem(shard: Shard) -> String {
     match shard.parts() {
-        None => "events.jsonl".into(),
-        Some((index, of)) => format!("events.{index}-of-{of}.jsonl"),
+        None => "events".into(),
+        Some((index, of)) => format!("events.{index}-of-{of}"),
     }
 }
 
@@ -91,7 +90,7 @@ pub struct Journal {
     file: File,
     /// Bytes of whole lines.
     length: u64,
-    _lock: File,
+    lock: Lock,
 }
 
 impl Journal {
@@ -102,23 +101,12 @@ impl Journal {
     /// When another process writes it, or the system says no.
     pub fn open(dir: &Path, shard: Shard) -> Result<Self, JournalError> {
         std::fs::create_dir_all(dir).map_err(io("make the folder", dir))?;
-        let path = dir.join(file_name(shard));
-        let lock_path = path.with_extension("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(io("open", &lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked { path: dir.into() }),
-            // Some cluster file systems have no locks; measuring is still worth it.
-            Err(TryLockError::Error(source)) if cannot_lock(&source) => {
-                tracing::warn!("{}: no lock: {source}", lock_path.display());
-            }
-            Err(TryLockError::Error(source)) => return Err(io("lock", &lock_path)(source)),
-        }
+        let stem = stem(shard);
+        let lock = Lock::take(dir, &stem).map_err(|error| match error {
+            LockError::Held(holder) => JournalError::Locked { path: dir.into(), holder },
+            LockError::Io(operation, path, source) => JournalError::Io { operation, path, source },
+        })?;
+        let path = dir.join(format!("{stem}.jsonl"));
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -131,7 +119,19 @@ impl Journal {
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) as u64;
         file.set_len(whole).map_err(io("cut", &path))?;
         file.seek(SeekFrom::Start(whole)).map_err(io("read", &path))?;
-        Ok(Self { path, file, length: whole, _lock: lock })
+        Ok(Self { path, file, length: whole, lock })
+    }
+
+    /// Its name without the ending: `events`, or `events.1-of-2`.
+    #[must_use]
+    pub fn stem(&self) -> &str {
+        self.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("events")
+    }
+
+    /// Who wrote it last, where that process ended without closing it.
+    #[must_use]
+    pub fn after(&self) -> Option<&Owner> {
+        self.lock.after()
     }
 
     /// True before the first line.
@@ -155,8 +155,11 @@ impl Journal {
     ///
     /// # Errors
     /// When the system says no (a full disk, a folder that is gone). The journal
-    /// can be used again: what was written before stands.
+    /// can be used again: what was written before stands. When another process
+    /// has taken the run over.
     pub fn append(&mut self, event: &Event) -> Result<(), JournalError> {
+        let lost = |source| JournalError::Lost { path: self.path.clone(), source };
+        self.lock.check().map_err(lost)?;
         let mut line = serde_json::to_vec(event)
             .map_err(|error| io("write", &self.path)(std::io::Error::other(error)))?;
         line.push(b'\n');
@@ -314,6 +317,17 @@ mod tests {
         assert!(Journal::open(dir.path(), other).is_ok(), "another shard is another journal");
         drop(first);
         assert!(Journal::open(dir.path(), Shard::whole()).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_written_once_the_lock_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), Shard::whole()).unwrap();
+        journal.append(&notice("ours")).unwrap();
+        std::fs::remove_file(dir.path().join("events.owner")).unwrap();
+        let error = journal.append(&notice("too late")).unwrap_err();
+        assert!(matches!(error, JournalError::Lost { .. }), "{error}");
+        assert_eq!(read(dir.path()).unwrap(), [notice("ours")]);
     }
 
     #[test]

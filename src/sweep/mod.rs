@@ -8,6 +8,7 @@ pub mod engine;
 pub mod event;
 pub mod ids;
 pub mod journal;
+pub mod lock;
 pub mod plan;
 pub mod probe;
 pub mod spec;

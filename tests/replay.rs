@@ -4,6 +4,7 @@
 
 mod sweep_rig;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -223,6 +224,92 @@ fn a_lost_worker_gives_its_unit_back() {
     assert_eq!(outcome.unwrap(), Outcome::Stopped);
     let (_, state) =
         session(dir.path(), &header, Shard::whole(), vec![SimScript::default()], |_, _| {});
+    assert_eq!(results(&state), results(&plain(&header)));
+}
+
+/// Counts the images that it evaluates.
+struct Counting {
+    inner: SimEngine,
+    images: Arc<AtomicUsize>,
+}
+
+impl Engine for Counting {
+    fn device(&self) -> String {
+        self.inner.device()
+    }
+
+    fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {
+        self.inner.set_point(alpha, variant)
+    }
+
+    fn evaluate(
+        &mut self,
+        dataset: DatasetId,
+        positions: std::ops::Range<usize>,
+    ) -> Result<BatchOutcome, EngineError> {
+        self.images.fetch_add(positions.len(), Ordering::SeqCst);
+        self.inner.evaluate(dataset, positions)
+    }
+
+    fn probe(
+        &mut self,
+        probe: &Probe,
+        layer: Option<&LayerInfo>,
+        steer: &mut dyn Steer,
+    ) -> Result<Option<ProbeResult>, EngineError> {
+        self.inner.probe(probe, layer, steer)
+    }
+}
+
+/// Stopped after what is in hand, however often, also out of a pause: no image
+/// is measured twice, and the numbers are those of an undisturbed run.
+#[test]
+fn stopped_after_the_point_in_hand_nothing_is_measured_twice() {
+    let header = header(&[120, 40], 5, 8);
+    let dir = tempfile::tempdir().unwrap();
+    let images = Arc::new(AtomicUsize::new(0));
+    let mut outcomes = Vec::new();
+    let state = loop {
+        let mut journal = Journal::open(dir.path(), Shard::whole()).unwrap();
+        if journal.is_empty() {
+            journal.append(&Event::Header(header.clone())).unwrap();
+        }
+        let mut state = SweepState::replay(&journal::read(dir.path()).unwrap());
+        let (sender, commands) = channel();
+        let mut heard = 0;
+        let pauses = outcomes.len() % 2 == 1;
+        let react = |event: &Event| match event {
+            Event::Measured(_) => {
+                heard += 1;
+                let ask = if pauses { Command::Pause } else { Command::StopAfter };
+                if heard == 3 {
+                    sender.send(ask).unwrap();
+                }
+            }
+            Event::Paused => sender.send(Command::StopAfter).unwrap(),
+            _ => {}
+        };
+        let mut sink = Kept { journal, events: Vec::new(), react };
+        let factory = |_| -> EngineFactory {
+            let (header, images) = (header.clone(), Arc::clone(&images));
+            Box::new(move || {
+                // Slow enough that a command comes before the end.
+                let pause = std::time::Duration::from_millis(2);
+                let inner = SimEngine::new(header, SimScript { pause, ..SimScript::default() });
+                Ok(Box::new(Counting { inner, images }))
+            })
+        };
+        let factories = (0..2).map(factory).collect();
+        let outcome =
+            drive(&header, Shard::whole(), &mut state, factories, commands, &mut sink).unwrap();
+        outcomes.push(outcome);
+        if outcome == Outcome::Complete {
+            break state;
+        }
+        assert!(outcomes.len() < 200, "it comes to an end");
+    };
+    assert!(outcomes.len() > 3, "{outcomes:?}");
+    assert_eq!(images.load(Ordering::SeqCst), 5 * 160);
     assert_eq!(results(&state), results(&plain(&header)));
 }
 

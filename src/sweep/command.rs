@@ -60,6 +60,9 @@ pub enum Command {
     },
     /// End after the batch in hand; the run can be resumed.
     Stop,
+    /// End when what each worker has in hand is measured whole; the run can be
+    /// resumed, and nothing is measured twice.
+    StopAfter,
 }
 
 impl Command {

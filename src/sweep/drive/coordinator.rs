@@ -211,6 +211,10 @@ impl<'a> Coordinator<'a> {
                 self.stop_asked = true;
                 self.queue.set(Control::Stop);
             }
+            Command::StopAfter => {
+                self.stop_asked = true;
+                self.queue.set(Control::Last);
+            }
             // What they name may be unknown until the engines are there, and
             // `Started` begins with the spec's order.
             command if !self.started => self.early.push(command),

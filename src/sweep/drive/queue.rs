@@ -19,6 +19,8 @@ pub(super) enum Control {
     Hold,
     Run,
     Pause,
+    /// What is in hand is measured to its end, and nothing after it.
+    Last,
     Stop,
 }
 
@@ -213,8 +215,9 @@ impl Queue {
 
     pub(super) fn set(&self, control: Control) {
         self.change(|state| {
-            // Nothing comes after a stop.
-            if state.control != Control::Stop {
+            // Nothing comes after a stop, and after the last but a stop.
+            let last = state.control == Control::Last && control != Control::Stop;
+            if state.control != Control::Stop && !last {
                 state.control = control;
             }
         });

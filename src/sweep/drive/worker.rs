@@ -90,7 +90,7 @@ impl<'a> Worker<'a> {
         let mut state = self.queue.lock();
         loop {
             match state.control {
-                Control::Stop => return None,
+                Control::Stop | Control::Last => return None,
                 Control::Run => {
                     if let Some(job) = state.take(self.id) {
                         state.waiting[self.id.index()] = false;
@@ -119,7 +119,7 @@ impl<'a> Worker<'a> {
             match state.control {
                 Control::Stop => return false,
                 _ if state.is_left_out(unit) => return false,
-                Control::Run => {
+                Control::Run | Control::Last => {
                     state.waiting[self.id.index()] = false;
                     return true;
                 }

@@ -14,7 +14,7 @@ PROFILE := --release
 BIN := target/release/alphascope
 WARN := -D warnings
 
-.PHONY: help demo test check ci setup build fmt clippy doc bench gpu-check test-setup clean-cache
+.PHONY: help demo test check ci setup build fmt clippy doc bench gpu-check ssh-check test-setup clean-cache
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ gpu-check: ## the demo on CUDA against the CPU; skipped where there is no GPU
 	@# A program carried here without a toolchain is checked as it is.
 	@if PATH="$(PATH)" command -v cargo >/dev/null; then $(MAKE) --no-print-directory build; fi
 	@PYTHON=$(PYTHON) scripts/gpu-check.sh
+
+ssh-check: build ## a sweep over a real SSH line that is cut: bytes a second, and what goes on
+	@$(PYTHON) scripts/ssh_check.py --program $(BIN)
 
 clean-cache: ## delete the libtorch that was fetched into the user's cache folder
 	@$(PYTHON) scripts/libtorch.py --clean-cache

@@ -20,9 +20,13 @@ use crate::sweep::journal;
 use crate::sweep::plan::Shard;
 use crate::sweep::spec::{DoctorSpec, Spec};
 
+mod background;
 mod inspect;
 mod merge;
 mod report;
+mod runs;
+#[cfg(feature = "tui")]
+mod screen;
 
 /// Exit code: bad usage or input.
 const BAD: u8 = 2;
@@ -48,6 +52,9 @@ struct Cli {
     resume: bool,
     #[command(flatten)]
     device: Device,
+    /// Where runs go and are looked for
+    #[arg(long, global = true, value_name = "DIR", env = "ALPHASCOPE_RUNS")]
+    runs: Option<PathBuf>,
     #[command(flatten)]
     look: Look,
 }
@@ -127,6 +134,8 @@ enum Cmd {
         #[arg(value_name = "OTHER")]
         beside: Vec<PathBuf>,
     },
+    /// The runs there are: list, open, compare, rename, delete
+    Runs(runs::Args),
     /// Write a run's results: numbers, tables or a figure
     Report {
         /// The run folder
@@ -201,6 +210,12 @@ struct Sweep {
     /// Variants the doctor tries at most, half of them controls
     #[arg(long, value_name = "N", requires = "doctor", value_parser = clap::value_parser!(u16).range(2..))]
     budget: Option<u16>,
+    /// Go on without this terminal: a process of its own measures, `watch` shows it
+    #[arg(long, conflicts_with = "json")]
+    background: bool,
+    /// Begin with a pause
+    #[arg(long)]
+    paused: bool,
     /// Event lines on stdout
     #[arg(long)]
     json: bool,
@@ -263,10 +278,20 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     if let Some(text) = complaint {
         let _ = writeln!(io::stderr(), "note: {text}");
     }
+    let runs = config::runs_dir(cli.runs.as_deref(), &config);
     match cli.command {
-        None => screen::open(&cli, &config),
-        Some(Cmd::Sweep(sweep)) => run_sweep(sweep, &config),
+        None => screen::open(&cli, &config, runs),
+        Some(Cmd::Sweep(sweep)) => run_sweep(sweep, &config, runs),
         Some(Cmd::Watch { dir, beside }) => screen::watch(&dir, beside, &cli.look, &config),
+        Some(Cmd::Runs(args)) => {
+            let runs =
+                runs.context("this system names no folder for runs: give one with --runs")?;
+            match args.run(&runs)? {
+                runs::Left::Done(code) => Ok(code),
+                runs::Left::Watch(dir) => screen::watch(&dir, Vec::new(), &cli.look, &config),
+                runs::Left::Screen(filter) => screen::library(runs, filter, &cli.look, &config),
+            }
+        }
         Some(Cmd::Report { dir, format, out }) => report::run(&dir, format, out.as_deref()),
         Some(Cmd::Inspect { checkpoint, other: None, headers, json }) => {
             let describe = if headers { checkpoint::describe } else { checkpoint::describe_values };
@@ -309,7 +334,7 @@ fn demo_spec(pair: demo::Pair) -> anyhow::Result<PathBuf> {
     Ok(dir.join(pair.spec()))
 }
 
-fn run_sweep(sweep: Sweep, config: &Config) -> anyhow::Result<u8> {
+fn run_sweep(sweep: Sweep, config: &Config, runs: Option<PathBuf>) -> anyhow::Result<u8> {
     let spec_path = match (&sweep.spec, sweep.demo, &sweep.out) {
         (Some(path), ..) => path.clone(),
         (None, Some(pair), _) => demo_spec(pair)?,
@@ -320,6 +345,9 @@ fn run_sweep(sweep: Sweep, config: &Config) -> anyhow::Result<u8> {
         (None, None, None) => anyhow::bail!("give a spec, --demo, or --resume with --out"),
     };
     let spec = Spec::load(&spec_path)?;
+    if sweep.background {
+        return background::sweep(&sweep, &spec, &spec_path, config, runs);
+    }
     let doctor = sweep.doctor.then(|| {
         let asked = spec.doctor.clone().unwrap_or_default();
         let variants = sweep.budget.map_or(asked.variants, usize::from);
@@ -330,12 +358,13 @@ fn run_sweep(sweep: Sweep, config: &Config) -> anyhow::Result<u8> {
         spec_path,
         doctor,
         out: sweep.out,
+        runs,
         resume: sweep.resume,
         shard: sweep.shard.unwrap_or_else(Shard::whole),
         measure: sweep.device.measure(config),
     })?;
     let output = if sweep.json { headless::Output::Json } else { headless::Output::Table };
-    Ok(match headless::run(launch, output)? {
+    Ok(match headless::run(launch, output, sweep.paused)? {
         Outcome::Complete => 0,
         Outcome::Partial => 1,
         Outcome::Stopped => 3,
@@ -377,128 +406,15 @@ mod screen {
     const NONE: &str = "this build has no screen (it was built without the feature `tui`): use \
                         `alphascope sweep`";
 
-    pub fn open(_: &Cli, _: &Config) -> anyhow::Result<u8> {
+    pub fn open(_: &Cli, _: &Config, _: Option<PathBuf>) -> anyhow::Result<u8> {
         anyhow::bail!(NONE)
     }
 
     pub fn watch(_: &Path, _: Vec<PathBuf>, _: &Look, _: &Config) -> anyhow::Result<u8> {
         anyhow::bail!(NONE)
     }
-}
 
-#[cfg(feature = "tui")]
-mod screen {
-    use std::io::IsTerminal;
-    use std::sync::Arc;
-
-    use super::{Cli, Config, Context, Look, Path, PathBuf, Write, cache, config, demo, io};
-    use crate::app::setup::{self, Demo};
-    use crate::app::{self, Charset, Depth, Mode, Model, Palette, Screen};
-    use crate::config::Memory;
-    use crate::launch::Outside;
-    use crate::runtime::{self, Begin};
-    use crate::ui::theme;
-
-    /// The set-up screen, or the demo.
-    pub fn open(cli: &Cli, config: &Config) -> anyhow::Result<u8> {
-        let device = cli.device.name(config);
-        let begin = match cli.demo {
-            None => Begin::Setup,
-            Some(demo::Pair::Success) => Begin::Demo(Demo::Success, device),
-            Some(demo::Pair::Failed) => Begin::Demo(Demo::Failed, device),
-            Some(demo::Pair::Hot) => Begin::Demo(Demo::Hot, device),
-        };
-        let memory_file = config::memory_file();
-        let (memory, complaint) =
-            memory_file.as_deref().map_or_else(Default::default, Memory::read);
-        let home = std::env::home_dir();
-        let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
-        let mut model = Model::new(Screen::Setup, Mode::Own, look(&cli.look, config)?);
-        model.setup = setup::State::new(memory, home, cwd);
-        model.setup.said = complaint;
-        model.setup.runs = config::runs_dir();
-        if let Some(device) = &cli.device.device {
-            model.setup.device.clone_from(device);
-        }
-        let outside = Outside {
-            cache: cache().ok(),
-            sim: cli.device.script(),
-            out: cli.out.clone(),
-            resume: cli.resume,
-        };
-        run(model, begin, outside, memory_file)
-    }
-
-    /// The live screen on a run folder, others beside it.
-    pub fn watch(
-        dir: &Path,
-        beside: Vec<PathBuf>,
-        asked: &Look,
-        config: &Config,
-    ) -> anyhow::Result<u8> {
-        let mut model = Model::new(Screen::Live, Mode::Watch, look(asked, config)?);
-        model.setup.home = std::env::home_dir();
-        run(model, Begin::Watch(dir.into(), beside), Outside::default(), None)
-    }
-
-    fn run(
-        model: Model,
-        begin: Begin,
-        outside: Outside,
-        memory: Option<std::path::PathBuf>,
-    ) -> anyhow::Result<u8> {
-        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-            anyhow::bail!(
-                "the screen needs a terminal on stdin and stdout; without one use `alphascope \
-                 sweep`"
-            );
-        }
-        let ending = runtime::run(model, begin, Arc::new(outside), memory);
-        let ending = match ending {
-            Ok(ending) => ending,
-            Err(error) => {
-                let code = error.code();
-                writeln!(io::stderr(), "error: {error}").context("cannot write to stderr")?;
-                return Ok(code);
-            }
-        };
-        write!(io::stdout(), "{}", ending.summary).context("cannot write to stdout")?;
-        Ok(ending.code)
-    }
-
-    /// Flags, then configuration, then what the terminal says of itself.
-    fn look(asked: &Look, config: &Config) -> anyhow::Result<app::Look> {
-        let var = |name: &str| std::env::var(name).ok();
-        let (term, no_color, colorterm) = (var("TERM"), var("NO_COLOR"), var("COLORTERM"));
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(var);
-        let env = theme::Env {
-            no_color: no_color.as_deref(),
-            colorterm: colorterm.as_deref(),
-            term: term.as_deref(),
-        };
-        let palette = choose("theme", &asked.theme, &config.theme, Palette::from_name)?;
-        let depth = choose("color", &asked.color, &None, Depth::from_name)?;
-        let depth_config = choose("color", &None, &config.color, Depth::from_name)?;
-        let charset = choose("charset", &asked.charset, &config.charset, Charset::from_name)?;
-        Ok(app::Look {
-            palette: palette.unwrap_or_default(),
-            depth: theme::depth(depth, depth_config, env),
-            charset: charset.unwrap_or_else(|| {
-                theme::charset(locale.each_ref().map(|it| it.as_deref()), term.as_deref())
-            }),
-        })
-    }
-
-    fn choose<T>(
-        name: &str,
-        flag: &Option<String>,
-        config: &Option<String>,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> anyhow::Result<Option<T>> {
-        let Some(text) = flag.as_ref().or(config.as_ref()) else { return Ok(None) };
-        let parsed = parse(text).with_context(|| {
-            format!("unknown {name} `{text}`; `alphascope --help` lists what there is")
-        })?;
-        Ok(Some(parsed))
+    pub fn library(_: PathBuf, _: String, _: &Look, _: &Config) -> anyhow::Result<u8> {
+        anyhow::bail!(NONE)
     }
 }

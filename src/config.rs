@@ -46,10 +46,28 @@ pub fn cache_dir() -> Option<PathBuf> {
     Some(dirs()?.cache_dir().to_path_buf())
 }
 
-/// Where runs go that were not told where to go.
+/// Where runs go that were not told where to go: what was asked for (flag, then
+/// environment), what the configuration says, else this system's folder for data.
 #[must_use]
-pub fn runs_dir() -> Option<PathBuf> {
-    Some(dirs()?.data_local_dir().join("runs"))
+pub fn runs_dir(asked: Option<&Path>, config: &Config) -> Option<PathBuf> {
+    let asked = asked.filter(|it| !it.as_os_str().is_empty());
+    let folder = asked.map(Path::to_path_buf).or_else(|| {
+        let text = config.runs.as_deref()?;
+        Some(match text.strip_prefix("~/").zip(std::env::home_dir()) {
+            Some((rest, home)) => home.join(rest),
+            None => text.into(),
+        })
+    });
+    let folder = folder.or_else(|| Some(dirs()?.data_local_dir().join("runs")))?;
+    std::path::absolute(folder).ok()
+}
+
+/// A path as one types it in a shell.
+#[must_use]
+pub fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@:,".contains(c);
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// Makes a new, empty run folder `<runs>/<stem>-<n>`, with the first n that is
@@ -106,6 +124,8 @@ pub struct Config {
     pub charset: Option<String>,
     /// `auto`, `cpu`, `cuda`, `cuda:0,1`.
     pub device: Option<String>,
+    /// Where runs go; `~/` is the home folder.
+    pub runs: Option<String>,
 }
 
 /// The configuration file with every field there is, as documentation.
@@ -115,6 +135,7 @@ theme = "dark"        # dark | light
 color = "true"        # none | 16 | 256 | true; absent: what the terminal says
 charset = "braille"   # braille | blocks | ascii
 device = "auto"       # auto | cpu | cuda | cuda:0,1
+runs = "~/runs"       # where runs go; absent: this system's folder for data
 "#;
 
 impl Config {
@@ -133,6 +154,7 @@ impl Config {
             color: fields.take("color"),
             charset: fields.take("charset"),
             device: fields.take("device"),
+            runs: fields.take("runs"),
         };
         fields.refuse_the_rest();
         (config, fields.complaint("see `alphascope --help` for what it may say"))
@@ -383,6 +405,11 @@ mod tests {
         let (config, complaint) = Config::read(&path);
         assert_eq!(complaint, None);
         assert_eq!(config.charset.as_deref(), Some("braille"));
+        let home = std::env::home_dir().unwrap();
+        assert_eq!(runs_dir(None, &config), Some(home.join("runs")));
+        assert_eq!(runs_dir(Some(Path::new("/r")), &config), Some("/r".into()));
+        // An empty variable says nothing.
+        assert_eq!(runs_dir(Some(Path::new("")), &config), Some(home.join("runs")));
         std::fs::write(&path, "colour = 'true'").unwrap();
         assert!(Config::read(&path).1.is_some_and(|text| text.contains("`colour`")));
     }

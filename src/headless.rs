@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -33,20 +33,26 @@ pub enum Output {
 }
 
 /// Runs a sweep to its end, or until a signal: SIGINT, SIGTERM and SIGUSR1 stop
-/// after the batch, a second SIGINT at once. Gives how it ended.
+/// after the batch, a second SIGINT at once. A terminal that hangs up only ends
+/// what is said on it. Begins with a pause where `paused`. Gives how it ended.
 ///
 /// # Errors
 /// When the sweep cannot go on, or stdout is gone.
-pub fn run(launch: Launch, output: Output) -> anyhow::Result<Outcome> {
+pub fn run(launch: Launch, output: Output, paused: bool) -> anyhow::Result<Outcome> {
     let signals = Signals::listen()?;
     let dir = launch.dir().to_path_buf();
     let mut show = Show::new(&dir, output);
     let handle = launch.start(Arc::new(|| {}))?;
     show.known = handle.known;
+    if paused {
+        let _ = handle.commands.send(Command::Pause);
+    }
     let mut state = SweepState::default();
     let mut stopping = false;
     let ended = loop {
-        match handle.updates.recv_timeout(LOOK) {
+        let update = handle.updates.recv_timeout(LOOK);
+        show.gone = signals.hung_up.load(Ordering::SeqCst);
+        match update {
             Ok(Update::Event(event)) => {
                 state.apply(&event);
                 if !show.event(&event, &state)? && !stopping {
@@ -55,6 +61,8 @@ pub fn run(launch: Launch, output: Output) -> anyhow::Result<Outcome> {
                 }
             }
             Ok(Update::Progress(progress)) => show.progress(&progress, &state),
+            Ok(Update::Said(_, text)) => show.say(&text),
+            Ok(Update::Link(_)) => {}
             Ok(Update::Ended(ended)) => break ended,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
@@ -86,15 +94,21 @@ fn stop(commands: &Sender<Command>) {
     let _ = commands.send(Command::Stop);
 }
 
-/// Counts the signals that ask to stop.
-struct Signals(Arc<AtomicUsize>);
+/// Counts the signals that ask to stop, and notes whether the terminal hung up.
+struct Signals {
+    asked: Arc<AtomicUsize>,
+    hung_up: Arc<AtomicBool>,
+}
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
         let count = Arc::new(AtomicUsize::new(0));
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
         let heard = Arc::clone(&count);
+        let hung_up = Arc::new(AtomicBool::new(false));
+        // From here on it has no other effect.
+        signal_hook::flag::register(SIGHUP, Arc::clone(&hung_up))?;
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in signals.forever() {
                 // Only a person's second ^C means at once.
@@ -103,11 +117,11 @@ impl Signals {
                 }
             }
         })?;
-        Ok(Self(count))
+        Ok(Self { asked: count, hung_up })
     }
 
     fn heard(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.asked.load(Ordering::SeqCst)
     }
 }
 
@@ -119,11 +133,16 @@ struct Show {
     told: usize,
     /// Events still to come that were in the journal before.
     known: usize,
+    /// The terminal has hung up: nothing more is said on it.
+    gone: bool,
+    /// Stdout and stderr are terminals. (One that is gone does not say so.)
+    terminals: [bool; 2],
 }
 
 impl Show {
     fn new(dir: &Path, output: Output) -> Self {
-        let terminal = io::stderr().is_terminal();
+        let terminals = [io::stdout().is_terminal(), io::stderr().is_terminal()];
+        let terminal = terminals[1];
         let bar = match (output, terminal) {
             (Output::Table, true) => {
                 let target = ProgressDrawTarget::stderr_with_hz(5);
@@ -134,13 +153,16 @@ impl Show {
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}") {
             bar.set_style(style.progress_chars("━━╌"));
         }
-        let show = Self { output, bar, told: 0, known: 0 };
+        let show = Self { output, bar, told: 0, known: 0, gone: false, terminals };
         show.say(&format!("run folder: {}", dir.display()));
         show
     }
 
     /// A line for people; never on stdout.
     fn say(&self, text: &str) {
+        if self.gone && self.terminals[1] {
+            return;
+        }
         if self.bar.is_hidden() {
             // Nobody to tell is no reason to stop measuring.
             let _ = writeln!(io::stderr(), "{text}");
@@ -152,6 +174,9 @@ impl Show {
     /// False when nobody reads stdout any more.
     fn event(&mut self, event: &Event, state: &SweepState) -> anyhow::Result<bool> {
         if self.output == Output::Json {
+            if self.gone && self.terminals[0] {
+                return Ok(true);
+            }
             let line = serde_json::to_string(event)?;
             return written(writeln!(io::stdout(), "{line}"));
         }
@@ -254,6 +279,9 @@ impl Show {
     }
 
     fn progress(&self, progress: &Progress, state: &SweepState) {
+        if self.gone {
+            return;
+        }
         self.bar.set_length(progress.images_total);
         self.bar.set_position(progress.images_done);
         let now = match progress.task {
@@ -272,7 +300,8 @@ impl Show {
     }
 
     fn finish(&self, state: &SweepState, outcome: Outcome, dir: &Path) -> anyhow::Result<()> {
-        if self.output == Output::Table {
+        let heard = !(self.gone && self.terminals[0]);
+        if self.output == Output::Table && heard {
             written(write!(io::stdout(), "{}", report::table(state)))?;
         }
         let shown = dir.display();

@@ -15,7 +15,7 @@ pub use host::Outside;
 
 use crate::inputs::{Inputs, InputsError};
 use crate::session::{self, SessionHandle, Waker};
-use crate::sim::{SimEngine, SimScript};
+use crate::sim::{SimEngine, SimScript, SimShape};
 use crate::sweep::command::Command;
 use crate::sweep::drive::EngineFactory;
 use crate::sweep::event::{Event, Header};
@@ -83,6 +83,27 @@ pub enum Measure {
     Sim(SimScript),
 }
 
+impl Measure {
+    /// For the command line of a process that goes on in the same way.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let of = |it: [&str; 2]| it.map(String::from).to_vec();
+        match self {
+            Self::Device(name) => of(["--device", name]),
+            Self::Sim(script) => {
+                let shape = match script {
+                    SimScript { fatal_after: Some(_), .. } => "lost",
+                    SimScript { failing, .. } if !failing.is_empty() => "hole",
+                    SimScript { shape: SimShape::Failure, .. } => "failure",
+                    SimScript { shape: SimShape::Success, .. } => "success",
+                };
+                let ms = script.pause.as_millis().to_string();
+                [of(["--sim", shape]), of(["--sim-ms", &ms])].concat()
+            }
+        }
+    }
+}
+
 /// Decoded images kept in the cache folder for later runs, in bytes at most.
 const PIXELS_ON_DISK: u64 = 10_000_000_000;
 
@@ -95,6 +116,8 @@ pub struct Request {
     pub spec_path: PathBuf,
     /// Run folder; `None`: a new one where runs go.
     pub out: Option<PathBuf>,
+    /// Where runs go; `None`: this system names no folder.
+    pub runs: Option<PathBuf>,
     /// Go on with the run that is there.
     pub resume: bool,
     /// Which part of the cells.
@@ -108,6 +131,7 @@ pub struct Request {
 /// A session that is ready to start.
 pub struct Launch {
     setup: session::Setup,
+    again: Vec<String>,
 }
 
 impl Launch {
@@ -117,8 +141,14 @@ impl Launch {
     /// # Errors
     /// [`LaunchError`].
     pub fn prepare(request: Request) -> Result<Self, LaunchError> {
-        let Request { spec, spec_path, out, resume, shard, measure, doctor } = request;
+        let Request { spec, spec_path, out, runs, resume, shard, measure, doctor } = request;
         spec.check(&spec_path)?;
+        // A run that is there belongs to one process from here on: who comes
+        // second is told at once, not after all inputs were read.
+        let taken = match &out {
+            Some(dir) if resume && journal::is_run(dir) => Some(Journal::open(dir, shard)?),
+            _ => None,
+        };
         let inputs = Arc::new(Inputs::open(spec)?);
         if let Some(cache) = crate::config::cache_dir() {
             inputs.cache.keep_on_disk(cache.join("pixels"), PIXELS_ON_DISK);
@@ -133,9 +163,9 @@ impl Launch {
         let dir = match out {
             Some(dir) => std::path::absolute(&dir)
                 .map_err(|source| LaunchError::Folder { path: Some(dir), source })?,
-            None => new_dir(&header)?,
+            None => new_dir(runs, &header)?,
         };
-        let journal = open(&dir, shard, resume, &resolved)?;
+        let journal = open(&dir, shard, resume, taken, &resolved)?;
         let notices = inputs.notices.clone();
         let probes = resolved.probes();
         // One asked for by the spec goes on as the run has it.
@@ -152,7 +182,7 @@ impl Launch {
             quiet: false,
             asked: Vec::new(),
         };
-        Ok(Self { setup })
+        Ok(Self { setup, again: measure.arguments() })
     }
 
     /// For a watcher that has seen all of the run so far, and asks for more.
@@ -174,7 +204,9 @@ impl Launch {
     /// # Errors
     /// When the journal cannot be read or written.
     pub fn start(self, waker: Waker) -> Result<SessionHandle, JournalError> {
-        session::start(self.setup, waker)
+        let mut handle = session::start(self.setup, waker)?;
+        handle.again = self.again;
+        Ok(handle)
     }
 }
 
@@ -248,8 +280,8 @@ fn differences(then: &str, now: &str) -> Vec<String> {
         .collect()
 }
 
-fn new_dir(header: &Header) -> Result<PathBuf, LaunchError> {
-    let Some(runs) = crate::config::runs_dir() else {
+fn new_dir(runs: Option<PathBuf>, header: &Header) -> Result<PathBuf, LaunchError> {
+    let Some(runs) = runs else {
         let source = std::io::Error::other("this system names no home folder");
         return Err(LaunchError::Folder { path: None, source });
     };
@@ -259,9 +291,18 @@ fn new_dir(header: &Header) -> Result<PathBuf, LaunchError> {
 }
 
 /// Opens the journal; refuses a folder with another run in it.
-fn open(dir: &Path, shard: Shard, resume: bool, resolved: &Spec) -> Result<Journal, LaunchError> {
+fn open(
+    dir: &Path,
+    shard: Shard,
+    resume: bool,
+    taken: Option<Journal>,
+    resolved: &Spec,
+) -> Result<Journal, LaunchError> {
     let spec_path = dir.join(SPEC_FILE);
-    let journal = Journal::open(dir, shard)?;
+    let journal = match taken {
+        Some(journal) => journal,
+        None => Journal::open(dir, shard)?,
+    };
     if !journal.is_empty() && !resume {
         return Err(JournalError::Exists { path: dir.into() }.into());
     }

@@ -4,14 +4,17 @@
 //! libtorch.** The features `torch` and `tui` prove it both ways.
 
 pub mod app;
+pub mod background;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod dataset;
 pub mod demo;
 pub mod headless;
 pub mod inputs;
 pub mod launch;
+pub mod library;
 mod mapped;
 pub mod merge;
 pub mod priority;

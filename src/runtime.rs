@@ -9,11 +9,14 @@
 //! answers ◀─────────┴────────┴─────────────────────────────────────────────────┘
 //! ```
 
+mod attach;
 mod ending;
 mod follow;
 mod gate;
 mod guest;
 mod host;
+mod leave;
+mod library;
 mod remember;
 mod signals;
 mod work;
@@ -33,13 +36,11 @@ pub use follow::watch;
 pub use host::{Host, list};
 
 use crate::app::setup::{self, Demo, Job, Starting};
-use crate::app::{Effect, Message, Mode, Model, summary, update};
+use crate::app::{Effect, Message, Mode, Model, Screen, update};
 use crate::session::{SessionHandle, Update, Waker};
 use crate::sweep::command::Command;
-use crate::sweep::event::Outcome;
 use crate::terminal::{self, Guard, Input, Tty};
 use crate::ui::{self, Theme};
-use ending::resume;
 use gate::Gate;
 use host::Tell;
 use remember::Remember;
@@ -56,12 +57,15 @@ pub enum Begin {
     Job(Box<Job>),
     /// Another program's run, by its folder, and others beside it.
     Watch(PathBuf, Vec<PathBuf>),
+    /// The runs in the library's folder.
+    Library,
 }
 
 /// What reaches the loop from other threads.
 enum Incoming {
     Input(Input),
     Setup(Box<setup::Message>),
+    Library(Box<crate::app::library::Message>),
     Session(u64, Result<SessionHandle, String>),
     /// The session that had ended goes on, or cannot.
     Again(Result<SessionHandle, String>),
@@ -97,7 +101,6 @@ pub fn run(
     let mut screen = terminal::Screen::new(Tty::open()?, terminal::size()?)?;
     let mut state = Loop {
         theme: Theme::of(model.look),
-        watching: model.mode == Mode::Watch,
         remember: Remember::new(memory, &model),
         panic: std::env::var_os(PANIC).is_some(),
         model,
@@ -110,6 +113,7 @@ pub fn run(
         going: false,
         device: String::from("auto"),
         beside: Vec::new(),
+        detaching: None,
         gate: Gate::default(),
         from_command_line: false,
         gone: false,
@@ -160,9 +164,11 @@ struct Loop {
     device: String,
     /// Runs to be shown beside the first one, once it is there.
     beside: Vec<PathBuf>,
+    /// Another process is to go on with the run, once the session has ended: with
+    /// what it is told besides.
+    detaching: Option<Vec<String>>,
     gate: Gate,
     remember: Remember,
-    watching: bool,
     /// A failure to start ends the program rather than showing the form.
     from_command_line: bool,
     /// Nobody is there to be shown anything.
@@ -234,6 +240,11 @@ impl Loop {
                 self.model.setup.starting = named("the sweep".into());
                 self.ask(setup::Effect::Start(0, job));
             }
+            Begin::Library => {
+                self.from_command_line = false;
+                let effects = self.model.library.look();
+                self.run_effects(effects.into_iter().map(Effect::Library).collect(), screen);
+            }
             Begin::Watch(dir, beside) => {
                 self.beside = beside;
                 self.model.setup.starting = named(dir.display().to_string());
@@ -251,6 +262,10 @@ impl Loop {
             Incoming::Input(input) => self.input(input, screen),
             Incoming::Setup(message) => {
                 self.fold(Message::Setup(*message), screen);
+                self.gate.data();
+            }
+            Incoming::Library(message) => {
+                self.fold(Message::Library(*message), screen);
                 self.gate.data();
             }
             Incoming::Session(id, result) => self.started(id, result, screen),
@@ -271,6 +286,10 @@ impl Loop {
                     panic!("{PANIC} is set and F12 was pressed");
                 }
                 self.fold(Message::Key(key), screen);
+            }
+            Input::Paste(text) if self.model.screen == Screen::Library => {
+                let message = crate::app::library::Message::Paste(text);
+                self.fold(Message::Library(message), screen);
             }
             Input::Paste(text) => self.fold(Message::Setup(setup::Message::Paste(text)), screen),
             Input::Click(x, y) => {
@@ -294,15 +313,29 @@ impl Loop {
             Ok(handle) if wanted && self.session.is_none() => {
                 self.from_command_line = false;
                 self.fold(Message::Setup(setup::Message::Started(id)), screen);
+                if self.model.screen == Screen::Library {
+                    crate::app::library::watch(&mut self.model);
+                }
                 self.session = Some(Attached { handle, ended: false });
+                if self.gone {
+                    self.detach();
+                }
                 self.drain(screen);
             }
-            // Not wanted any more: it ends after its first batch.
-            Ok(handle) => drop(handle.commands.send(Command::Stop)),
-            Err(why) if wanted && self.from_command_line => {
+            // Not wanted any more: it ends after its first batch. Another
+            // program's goes on, of course.
+            Ok(handle) => {
+                if handle.measures() {
+                    let _ = handle.commands.send(Command::Stop);
+                }
+            }
+            Err(why) if self.gone || wanted && self.from_command_line => {
                 self.done = Some(Err(RuntimeError::Start(why)));
             }
-            Err(why) => self.fold(Message::Setup(setup::Message::StartFailed(id, why)), screen),
+            Err(why) => {
+                self.model.library.said = Some(why.clone());
+                self.fold(Message::Setup(setup::Message::StartFailed(id, why)), screen);
+            }
         }
         self.gate.key();
     }
@@ -320,6 +353,8 @@ impl Loop {
             let message = match update {
                 Update::Event(event) => Message::Event(event),
                 Update::Progress(progress) => Message::Progress(progress),
+                Update::Link(link) => Message::Link(link),
+                Update::Said(level, text) => Message::Log(level, text),
                 Update::Ended(result) => {
                     session.ended = true;
                     Message::Ended(result)
@@ -377,9 +412,11 @@ impl Loop {
         for effect in effects {
             match effect {
                 Effect::Command(command) => self.command(command),
+                Effect::Detach => self.detach(),
                 Effect::Setup(effect) => self.ask(effect),
                 Effect::Merge(order) => self.merge(*order),
                 Effect::Guest(dir) => self.guest(dir),
+                Effect::Library(effect) => self.library(effect),
                 Effect::Mouse(on) => {
                     if self.guard.mouse(on).is_err() {
                         self.hung_up(screen);
@@ -419,55 +456,29 @@ impl Loop {
         }
     }
 
+    fn library(&mut self, effect: crate::app::library::Effect) {
+        use crate::app::library::Effect;
+        let mut id = 0;
+        match &effect {
+            Effect::Open(path) => {
+                id = self.model.setup.expect(path.display().to_string());
+            }
+            // Its threads end when nobody hears them.
+            Effect::Close => self.session = None,
+            _ => {}
+        }
+        library::ask(&self.tell, &self.waker, id, effect);
+    }
+
+    /// Another program's run is shown.
+    fn watching(&self) -> bool {
+        self.model.mode == Mode::Watch
+    }
+
     /// A session of our own measures.
     fn measuring(&self) -> bool {
-        !self.watching && self.session.as_ref().is_some_and(|session| !session.ended)
-    }
-
-    /// Ends after the batch in hand; asked a second time, at once.
-    fn stop(&mut self, screen: &mut terminal::Screen<Tty>) {
-        if !self.measuring() || self.model.live.requested.stop {
-            return self.quit();
-        }
-        self.model.live.question = None;
-        self.model.live.requested.stop = true;
-        self.command(Command::Stop);
-        self.gate.key();
-        self.drain(screen);
-    }
-
-    /// There is nobody to be shown anything: stop, keep the journal.
-    fn hung_up(&mut self, screen: &mut terminal::Screen<Tty>) {
-        if !std::mem::replace(&mut self.gone, true) {
-            tracing::warn!("the terminal has gone away: stopping after the batch in hand");
-            self.model.live.requested.stop = false;
-            self.stop(screen);
-        }
-    }
-
-    fn quit(&mut self) {
-        // Its end may be journalled, and its last word still on the way.
-        let outcome = self.model.run.outcome.filter(|_| self.model.ended.is_none());
-        let ended = self.model.ended.clone().or(outcome.map(Ok));
-        let code = match (&self.session, &ended) {
-            (None, _) => 0,
-            _ if self.watching => 0,
-            (Some(_), Some(Ok(Outcome::Complete))) => 0,
-            (Some(_), Some(Ok(Outcome::Partial))) => 1,
-            (Some(_), _) => 3,
-        };
-        if self.measuring() {
-            self.command(Command::Stop);
-        }
-        let mut summary = summary(&self.model);
-        if let Some(session) = &self.session {
-            let dir = &session.handle.dir;
-            summary.push_str(&match code {
-                3 => resume(dir) + "\n",
-                _ => format!("run folder: {}\n", dir.display()),
-            });
-        }
-        self.done = Some(Ok(Ending { code, summary }));
+        let own = |session: &Attached| session.handle.measures() && !session.ended;
+        !self.watching() && self.session.as_ref().is_some_and(own)
     }
 
     fn suspend(&mut self, stop: fn() -> io::Result<()>, screen: &mut terminal::Screen<Tty>) {
@@ -499,22 +510,6 @@ impl Loop {
         if let Err(error) = screen.draw(|frame| ui::view(model, theme, frame)) {
             tracing::error!("cannot draw: {error}");
             self.hung_up(screen);
-        }
-    }
-
-    /// After a panic of the screen: lets the session end in good order.
-    fn wind_down(&mut self) {
-        if !self.measuring() {
-            return;
-        }
-        self.command(Command::Stop);
-        if let Some(session) = &mut self.session {
-            while let Ok(update) = session.handle.updates.recv() {
-                if matches!(update, Update::Ended(_)) {
-                    break;
-                }
-            }
-            session.ended = true;
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use crate::control::{Link, Server};
 use crate::sweep::command::Command;
 use crate::sweep::drive::{EngineFactory, Sink, drive};
 use crate::sweep::event::{Event, Header, Level, Outcome, Progress};
@@ -24,6 +25,10 @@ pub enum Update {
     Event(Box<Event>),
     /// What a worker does right now; latest wins.
     Progress(Progress),
+    /// Of a run that is only watched: who measures it, now.
+    Link(Link),
+    /// Something a person should know that is no part of the run.
+    Said(Level, String),
     /// The last update: how the session ended, or why it could not go on.
     Ended(Result<Outcome, String>),
 }
@@ -40,6 +45,9 @@ pub struct SessionHandle {
     /// So many of the first events told were in the journal before the session
     /// began.
     pub known: usize,
+    /// What `alphascope sweep --resume` is told besides the folder, to go on as
+    /// this session does.
+    pub again: Vec<String>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,7 +61,13 @@ impl SessionHandle {
         dir: PathBuf,
         thread: Option<JoinHandle<()>>,
     ) -> Self {
-        Self { updates, commands, dir, known: 0, thread }
+        Self { updates, commands, dir, known: 0, again: Vec::new(), thread }
+    }
+
+    /// True for a session of this process, false for one that it watches.
+    #[must_use]
+    pub fn measures(&self) -> bool {
+        self.thread.is_some()
     }
 
     /// Waits for the session's thread; it ends soon after [`Update::Ended`].
@@ -131,6 +145,13 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
     if first {
         news.extend(notices.into_iter().map(|text| Event::Notice { level: Level::Warning, text }));
     }
+    if let Some(owner) = journal.after() {
+        let text = format!(
+            "process {} of {} on {} ended without closing the run: this one goes on with it",
+            owner.pid, owner.user, owner.host
+        );
+        news.push(Event::Notice { level: Level::Info, text });
+    }
     for event in news {
         journal.append(&event)?;
         state.apply(&event);
@@ -146,6 +167,14 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
         // The receiver is in this function.
         let _ = commands.send(command);
     }
+    // Whoever has the run's lock listens.
+    let server = match Server::start(&dir, journal.stem(), commands.clone()) {
+        Ok(server) => Some(server),
+        Err(error) => {
+            tracing::warn!("{}: no socket: {error}; watchers cannot command it", dir.display());
+            None
+        }
+    };
     let measure = move || {
         crate::priority::step_back();
         let mut tell = Tell { journal, updates, waker };
@@ -156,6 +185,7 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
         let ended = ended.and_then(|how| synced.map(|()| how).map_err(|error| error.to_string()));
         let Tell { journal, updates, waker } = tell;
         // Unlocked before anyone hears of the end, and may want to resume.
+        drop(server);
         drop(journal);
         let _ = updates.send(Update::Ended(ended));
         waker();

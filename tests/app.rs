@@ -4,9 +4,9 @@ mod script;
 
 use alphascope::app::board::Board;
 use alphascope::app::keymap::{self, bindings};
-use alphascope::app::live::{Metric, Question, Shown, Target, Zoom};
+use alphascope::app::live::{Leave, Metric, Question, Shown, Target, Zoom};
 use alphascope::app::{
-    Charset, Effect, Key, Look, Message, Mode, Model, Palette, Pick, Screen, summary, update,
+    Charset, Effect, Key, Link, Look, Message, Mode, Model, Palette, Pick, Screen, summary, update,
 };
 use alphascope::sweep::command::Command;
 use alphascope::sweep::event::{Event, Level, Outcome};
@@ -83,9 +83,9 @@ fn stop_asks_and_leaves_when_the_session_has_ended() {
     for ask in [Key::Char('q'), Key::Ctrl('c')] {
         let mut model = running();
         assert!(press(&mut model, ask).is_empty());
-        assert_eq!(model.live.question, Some(Question::Stop));
+        assert_eq!(model.live.question, Some(Question::Stop(Leave::Now)));
         assert_eq!(commands(&press(&mut model, Key::Enter)), vec![Command::Stop]);
-        assert!(model.live.requested.stop);
+        assert_eq!(model.live.requested.stop, Some(Leave::Now));
         let end = Event::Finished { outcome: Outcome::Stopped, seconds: 1.0 };
         tell(&mut model, end);
         assert!(quits(&update(&mut model, Message::Ended(Ok(Outcome::Stopped)))));
@@ -102,6 +102,75 @@ fn stop_can_be_taken_back_and_forced() {
     press(&mut model, Key::Ctrl('c'));
     assert_eq!(commands(&press(&mut model, Key::Ctrl('c'))), vec![Command::Stop]);
     assert!(quits(&press(&mut model, Key::Ctrl('c'))));
+}
+
+#[test]
+fn a_sweep_is_left_in_three_ways() {
+    let detaches = |effects: &[Effect]| matches!(effects, [Effect::Detach]);
+    let mut model = running();
+    press(&mut model, Key::Char('q'));
+    press(&mut model, Key::Down);
+    assert_eq!(model.live.question, Some(Question::Stop(Leave::After)));
+    assert_eq!(commands(&press(&mut model, Key::Enter)), vec![Command::StopAfter]);
+    assert_eq!(model.live.requested.stop, Some(Leave::After));
+    // It may be wanted sooner.
+    assert!(press(&mut model, Key::Char('q')).is_empty());
+    assert_eq!(commands(&press(&mut model, Key::Char('s'))), vec![Command::Stop]);
+
+    let mut model = running();
+    press(&mut model, Key::Char('q'));
+    press(&mut model, Key::Up);
+    assert_eq!(model.live.question, Some(Question::Stop(Leave::Background)));
+    assert!(detaches(&press(&mut model, Key::Enter)));
+    // It is on its way: neither asked again nor left before.
+    assert!(press(&mut model, Key::Char('q')).is_empty() && model.live.question.is_none());
+    assert!(press(&mut model, Key::Char('p')).is_empty());
+    assert!(quits(&update(&mut model, Message::Ended(Ok(Outcome::Stopped)))));
+
+    let mut model = running();
+    press(&mut model, Key::Char('q'));
+    assert!(detaches(&press(&mut model, Key::Char('b'))));
+    // The letters answer this question only.
+    let mut model = running();
+    model.live.focus = Some(Target::Dataset(DatasetId(3)));
+    press(&mut model, Key::Char('s'));
+    assert!(press(&mut model, Key::Char('b')).is_empty());
+    assert_eq!(model.live.question, Some(Question::Skip(DatasetId(3))));
+}
+
+#[test]
+fn who_watches_commands_once_attached() {
+    let mut model = running();
+    model.mode = Mode::Watch;
+    for (link, word) in [
+        (Link::Apart("it is commanded there: on node-7".into()), "node-7"),
+        (Link::Nobody, "nobody measures"),
+    ] {
+        update(&mut model, Message::Link(link));
+        assert!(press(&mut model, Key::Char('p')).is_empty());
+        assert!(model.live.word.as_deref().is_some_and(|it| it.contains(word)));
+    }
+    update(&mut model, Message::Link(Link::Attached));
+    assert_eq!(commands(&press(&mut model, Key::Char('p'))), vec![Command::Pause]);
+    assert_eq!(model.live.requested.pause, Some(true));
+    tell(&mut model, Event::Paused);
+    assert_eq!((model.run.paused, model.live.requested.pause), (true, None));
+    // Leaving stops nothing; to stop it is asked for.
+    press(&mut model, Key::Char('Q'));
+    assert_eq!(model.live.question, Some(Question::Stop(Leave::Now)));
+    press(&mut model, Key::Up);
+    assert_eq!(model.live.question, Some(Question::Stop(Leave::After)), "it has a process");
+    assert!(press(&mut model, Key::Char('b')).is_empty());
+    assert_eq!(commands(&press(&mut model, Key::Char('s'))), vec![Command::Stop]);
+    tell(&mut model, Event::Finished { outcome: Outcome::Stopped, seconds: 1.0 });
+    assert_eq!(model.live.requested, Default::default());
+    assert!(quits(&press(&mut model, Key::Char('q'))));
+    // What was asked of one that is gone is asked no more.
+    let mut model = running();
+    (model.mode, model.link) = (Mode::Watch, Link::Attached);
+    press(&mut model, Key::Char('p'));
+    update(&mut model, Message::Link(Link::Nobody));
+    assert_eq!(model.live.requested, Default::default());
 }
 
 #[test]

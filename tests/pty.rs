@@ -5,6 +5,7 @@
 #![cfg(feature = "tui")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
+#[allow(dead_code, reason = "each test uses its part")]
 mod pty_rig;
 
 use std::path::Path;
@@ -67,8 +68,8 @@ fn an_idle_screen_writes_nothing() {
 }
 
 #[test]
-fn sigterm_and_sighup_stop_the_sweep_and_restore_the_terminal() {
-    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+fn signals_stop_the_sweep_and_restore_the_terminal() {
+    for signal in [Signal::TERM, Signal::INT] {
         let rig = Rig::new();
         let mut it = demo(&rig);
         it.until("the curves", |screen| screen.contains("OOD mean"));
@@ -183,16 +184,6 @@ fn a_storm_of_sizes_ends_in_a_whole_screen() {
 }
 
 #[test]
-fn a_hang_up_ends_the_program_and_keeps_the_journal() {
-    let rig = Rig::new();
-    let mut it = demo(&rig);
-    it.until("the curves", |screen| screen.contains("OOD mean"));
-    it.hang_up();
-    it.wait_gone();
-    rig.until_journal("\"finished\"");
-}
-
-#[test]
 fn the_set_up_screen_chooses_two_files_and_tells_that_they_do_not_match() {
     let rig = Rig::new();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity");
@@ -237,22 +228,45 @@ fn the_set_up_screen_chooses_two_files_and_tells_that_they_do_not_match() {
     assert_eq!(it.wait(), 0);
 }
 
+/// The list fills while keys are answered; runs are opened, left and deleted.
 #[test]
-fn watching_shows_a_run_and_follows_it() {
+fn a_library_of_five_hundred_runs() {
     let rig = Rig::new();
-    let mut it = demo(&rig);
-    it.until("the curves", |screen| screen.contains("OOD mean"));
-    let mut watcher = rig.start(&["watch", rig.out()]);
-    watcher.until("the same run", |screen| screen.contains("OOD mean"));
-    it.press("p");
-    watcher.until("the pause", |screen| screen.contains("paused"));
-    watcher.press("p");
-    watcher.until("that it only watches", |screen| screen.contains("only watching"));
-    watcher.press("q");
-    assert_eq!(watcher.wait(), 0);
-    watcher.check_restored();
-    it.signal(Signal::TERM);
-    assert_eq!(it.wait(), 3);
+    let (code, _, error) =
+        rig.output(&["sweep", "--demo", "--sim", "--sim-ms", "0", "--out", rig.out()]);
+    assert_eq!(code, 0, "{error}");
+    let runs = rig.path("runs");
+    std::fs::create_dir(&runs).unwrap();
+    for i in 0..500 {
+        let dir = runs.join(format!("run-{i:03}"));
+        std::fs::create_dir(&dir).unwrap();
+        // The same files under many names.
+        for file in ["events.jsonl", "spec.toml"] {
+            std::fs::hard_link(rig.path("run").join(file), dir.join(file)).unwrap();
+        }
+    }
+    let mut it = rig.start(&["runs", "--screen", "--runs", runs.to_str().unwrap()]);
+    it.until("a first run", |screen| screen.contains("run-"));
+    it.press("?");
+    it.until("the help page", |screen| screen.contains("Keys: esc closes"));
+    it.press("\x1b");
+    it.until("all runs", |screen| screen.contains(" 500 runs") && !screen.contains("runs…"));
+    it.press("/07");
+    it.until("some of them", |screen| screen.contains(" of 500 runs"));
+    it.press("\r");
+    it.press(DOWN);
+    it.press("\r");
+    it.until("the run", |screen| screen.contains("OOD mean") && screen.contains("complete"));
+    it.press("q");
+    it.until("the list again", |screen| screen.contains(" of 500 runs"));
+    it.press("x");
+    it.until("the question", |screen| screen.contains("Delete run-"));
+    it.press("\r");
+    it.until("one less", |screen| screen.contains(" of 499 runs"));
+    assert_eq!(std::fs::read_dir(&runs).unwrap().count(), 499);
+    it.press("q");
+    assert_eq!(it.wait(), 0);
+    it.check_restored();
 }
 
 #[test]

@@ -2,12 +2,15 @@
 //! come from it.
 
 mod boxes;
+mod library;
 mod run;
 
 pub use boxes::{DoctorAct, OpenAct, SaveAct};
 pub use run::{AskAct, CompareAct, LayersAct};
 
 use super::key::Key;
+use super::library as library_screen;
+use super::live::Leave;
 use super::setup::{self, Do};
 use super::tab::Tab;
 
@@ -48,11 +51,15 @@ pub enum Context {
     Text,
     /// The demo menu.
     Demos,
+    /// The run library.
+    Library,
+    /// A line of text is being typed there.
+    LibraryText,
 }
 
 impl Context {
     /// In the docs' order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Live,
         Self::Layers,
         Self::Filter,
@@ -67,6 +74,8 @@ impl Context {
         Self::Browser,
         Self::Text,
         Self::Demos,
+        Self::Library,
+        Self::LibraryText,
         Self::Global,
         Self::Dialog,
         Self::Help,
@@ -93,6 +102,8 @@ impl Context {
             Self::Browser => "File browser",
             Self::Text => "Typing",
             Self::Demos => "Demo menu",
+            Self::Library => "Runs",
+            Self::LibraryText => "Typing in the list of runs",
         }
     }
 }
@@ -131,6 +142,10 @@ pub enum Action {
     PageDown,
     Yes,
     No,
+    Stop,
+    Leave(Leave),
+    AnswerUp,
+    AnswerDown,
     Close,
     ScrollUp,
     ScrollDown,
@@ -145,6 +160,9 @@ pub enum Action {
     OnSave(SaveAct),
     OnOpen(OpenAct),
     Setup(Do),
+    /// Open the run library.
+    Runs,
+    Library(library_screen::Do),
 }
 
 impl Context {
@@ -185,7 +203,8 @@ pub(super) const fn row(
 
 /// Every binding there is.
 pub fn bindings() -> impl Iterator<Item = &'static Binding> {
-    BINDINGS.iter().chain(run::BINDINGS).chain(boxes::BINDINGS).chain(setup::BINDINGS)
+    let run = run::BINDINGS.iter().chain(boxes::BINDINGS);
+    BINDINGS.iter().chain(run).chain(setup::BINDINGS).chain(library::BINDINGS)
 }
 
 /// Of the live screen, everywhere, questions and help.
@@ -350,6 +369,46 @@ const BINDINGS: &[Binding] = &[
         "Go back, nothing changes",
     ),
     row(
+        Context::Dialog,
+        Action::AnswerDown,
+        &[Key::Down, Key::Char('j'), Key::Tab],
+        20,
+        "",
+        "The next answer",
+    ),
+    row(
+        Context::Dialog,
+        Action::AnswerUp,
+        &[Key::Up, Key::Char('k'), Key::BackTab],
+        20,
+        "",
+        "The answer before",
+    ),
+    row(
+        Context::Dialog,
+        Action::Leave(Leave::Now),
+        &[Key::Char('s')],
+        20,
+        "",
+        "Stop the sweep after the batch in hand",
+    ),
+    row(
+        Context::Dialog,
+        Action::Leave(Leave::After),
+        &[Key::Char('a')],
+        20,
+        "",
+        "Stop it when what is in hand is measured to its end",
+    ),
+    row(
+        Context::Dialog,
+        Action::Leave(Leave::Background),
+        &[Key::Char('b')],
+        20,
+        "",
+        "Let it go on in the background, without a screen; `alphascope watch` shows it again",
+    ),
+    row(
         Context::Help,
         Action::Close,
         &[Key::Esc, Key::Char('q'), Key::Char('?'), Key::F(1), Key::Enter],
@@ -383,7 +442,8 @@ pub fn action(context: Context, key: Key) -> Option<Action> {
     let find =
         |wanted: Context| bindings().find(|row| row.context == wanted && row.keys.contains(&key));
     let own = find(context).map(|row| row.action);
-    let shadowed = !(context.in_run() || matches!(context, Context::Global | Context::Setup));
+    let open = matches!(context, Context::Global | Context::Setup | Context::Library);
+    let shadowed = !(context.in_run() || open);
     let shared = || find(Context::Run).map(|row| row.action).filter(|_| context.in_run());
     own.or_else(shared).or_else(|| {
         find(Context::Global).map(|row| row.action).filter(|action| {
@@ -431,13 +491,18 @@ mod tests {
 
     #[test]
     fn live_keys_do_not_hide_global_ones() {
-        use Context::{Compare, Correlation, Layers, Live, Run, Setup};
-        for row in [Live, Layers, Correlation, Compare, Run, Setup].into_iter().flat_map(rows) {
+        use Context::{Compare, Correlation, Layers, Library, Live, Run, Setup};
+        for row in
+            [Live, Layers, Correlation, Compare, Run, Setup, Library].into_iter().flat_map(rows)
+        {
             for key in row.keys {
                 let global = rows(Context::Global).find(|other| other.keys.contains(key));
                 assert!(global.is_none(), "{key} is both a screen's and global");
                 let shared = rows(Run).any(|other| other.keys.contains(key));
-                assert!(!shared || matches!(row.context, Run | Setup), "{key} hides a run's key");
+                assert!(
+                    !shared || matches!(row.context, Run | Setup | Library),
+                    "{key} hides a run's key"
+                );
             }
         }
     }

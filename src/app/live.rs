@@ -50,13 +50,60 @@ pub enum Shown {
     Mean,
 }
 
+/// How a running sweep is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Leave {
+    /// It ends after the batch in hand.
+    Now,
+    /// It ends when what is in hand is measured.
+    After,
+    /// Another process goes on with it, without a screen.
+    Background,
+}
+
+impl Leave {
+    /// In the order they are shown.
+    pub const ALL: [Self; 3] = [Self::Now, Self::After, Self::Background];
+
+    /// For the list of answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Now => "stop now",
+            Self::After => "stop after this point",
+            Self::Background => "go on in the background",
+        }
+    }
+
+    /// What it means.
+    #[must_use]
+    pub fn line(self) -> &'static str {
+        match self {
+            Self::Now => {
+                "It ends after the batch in hand. Everything measured is kept, and the run can be \
+                 resumed."
+            }
+            Self::After => {
+                "What is in hand is measured to its end, so that nothing is measured twice. Then \
+                 it ends, and the run can be resumed."
+            }
+            Self::Background => {
+                "A process without a screen goes on with the run; this terminal may be closed. \
+                 `alphascope watch` shows and commands it."
+            }
+        }
+    }
+}
+
 /// A question that waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Question {
-    /// Stop the sweep?
-    Stop,
+    /// Stop the sweep? With the answer that is highlighted.
+    Stop(Leave),
     /// Skip this dataset?
     Skip(DatasetId),
+    /// Delete the highlighted run of the library?
+    Delete,
 }
 
 /// Asked for, not yet confirmed by an event.
@@ -78,8 +125,8 @@ pub struct Requested {
     pub drops: Vec<(VariantId, bool)>,
     /// The doctor is to look for a repair.
     pub doctor: bool,
-    /// The sweep is to stop.
-    pub stop: bool,
+    /// The sweep is to be left so.
+    pub stop: Option<Leave>,
 }
 
 impl Requested {

@@ -8,7 +8,9 @@ use crate::sweep::ids::LayerId;
 
 use super::contest::{Guest, RivalId};
 use super::key::Key;
+use super::library;
 use super::live::Target;
+use super::model::Link;
 use super::save::{Order, Refused};
 use super::setup;
 use super::tab::Tab;
@@ -42,6 +44,10 @@ pub enum Message {
     Merged(Result<String, Refused>),
     /// Another run was read, to be shown beside this one.
     Guest(Result<Box<Guest>, String>),
+    /// For the run library.
+    Library(library::Message),
+    /// Who measures the run that is watched.
+    Link(Link),
     /// A line for the log pane.
     Log(Level, String),
 }
@@ -70,8 +76,12 @@ pub enum Effect {
     Merge(Box<Order>),
     /// Read another run.
     Guest(PathBuf),
+    /// Let the sweep go on in another process, and leave.
+    Detach,
     /// Something the set-up screen needs from the outside.
     Setup(setup::Effect),
+    /// Something the run library needs from the outside.
+    Library(library::Effect),
     /// Mouse capture on or off.
     Mouse(bool),
     /// Forget what is on the terminal and draw all of it again.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+pub use crate::control::Link;
 use crate::sweep::event::{Level, Outcome, Progress};
 
 use super::ask::Ask;
@@ -9,6 +10,7 @@ use super::axis::Axis;
 use super::board::Board;
 use super::contest::{Contest, Guest, RivalId};
 use super::layers::Layers;
+use super::library::Library;
 use super::live::Live;
 use super::look::Look;
 use super::save::Save;
@@ -30,6 +32,8 @@ pub enum Screen {
     Setup,
     /// A run, live or replayed.
     Live,
+    /// The runs there are.
+    Library,
 }
 
 /// What this program is to the run it shows.
@@ -37,7 +41,7 @@ pub enum Screen {
 pub enum Mode {
     /// It measures: commands reach the worker.
     Own,
-    /// It only watches a run folder: there is nobody to command.
+    /// It watches a run folder; see [`Link`].
     Watch,
 }
 
@@ -57,8 +61,14 @@ pub struct Model {
     pub screen: Screen,
     /// Commanding or watching.
     pub mode: Mode,
+    /// Who measures what is watched.
+    pub link: Link,
     /// The set-up screen.
     pub setup: setup::State,
+    /// The run library.
+    pub library: Library,
+    /// The run that is watched was opened there: leaving it leads back.
+    pub from_library: bool,
     /// The fold of the run's events.
     pub run: SweepState,
     /// What the screen shows of [`Model::run`]; see [`Model::settle`].
@@ -117,7 +127,10 @@ impl Model {
         Self {
             screen,
             mode,
+            link: Link::default(),
             setup: setup::State::default(),
+            library: Library::default(),
+            from_library: false,
             run: SweepState::default(),
             board: Board::default(),
             axis: Axis::default(),
@@ -181,10 +194,18 @@ impl Model {
     }
 
     /// True while what a person asks for can still be measured: by a sweep of our
-    /// own, which goes on where it has ended. Keys that ask are offered only then.
+    /// own, which goes on where it has ended, or by one that hears us. Keys that ask
+    /// are offered only then.
     #[must_use]
     pub fn can_ask(&self) -> bool {
-        self.mode == Mode::Own && self.run.header().is_some()
+        let heard = self.link == Link::Attached && self.running();
+        self.run.header().is_some() && (self.mode == Mode::Own || heard)
+    }
+
+    /// True while a sweep measures that takes commands from here.
+    #[must_use]
+    pub fn can_command(&self) -> bool {
+        self.running() && self.can_ask()
     }
 
     /// Index into the grid at which exact numbers are shown: the cursor where a

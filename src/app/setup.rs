@@ -192,6 +192,13 @@ impl State {
         }
     }
 
+    /// A session that is opened elsewhere: its number.
+    pub fn expect(&mut self, what: String) -> u64 {
+        let id = self.number();
+        self.starting = Some(Starting { id, what });
+        id
+    }
+
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next

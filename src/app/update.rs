@@ -1,11 +1,11 @@
 //! One message in, effects out.
 
 mod boxes;
+mod commands;
 mod layers;
 
 pub use boxes::compare_with;
 
-use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Header, Level};
 use crate::sweep::ids::{AlphaId, DatasetId};
 use crate::sweep::state::SweepState;
@@ -14,11 +14,14 @@ use super::axis::{self, Axis, NATS, PERCENT};
 use super::contest::RivalId;
 use super::key::Key;
 use super::keymap::{self, Action, Context};
-use super::live::{Live, Question, Target, ZOOM_STEPS};
+use super::library;
+use super::live::{Live, Target, ZOOM_STEPS};
 use super::message::{Effect, Message, Pick};
-use super::model::{Mode, Model, Screen};
+use super::model::{Link, Mode, Model, Screen};
 use super::setup;
 use super::tab::Tab;
+pub use commands::answers;
+use commands::{asking, commanding, first, leave, pause, quit, skip, step_answer, stop, yes};
 
 /// Folds a message into the model. Pure: no clock, no terminal, no waiting.
 pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
@@ -36,6 +39,9 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
                 field.insert(text.trim());
             }
         }
+        Message::Library(message) => {
+            return asked(library::answer(&mut model.library, message));
+        }
         Message::Setup(message) => {
             let effects = setup::update(&mut model.setup, message);
             return effects.into_iter().map(Effect::Setup).collect();
@@ -44,7 +50,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             if let Err(message) = &result {
                 model.say(Level::Error, message.as_str());
             }
-            let leave = model.live.requested.stop;
+            let leave = model.live.requested.stop.is_some();
             model.ended = Some(result);
             model.live.requested = Default::default();
             model.live.question = None;
@@ -62,6 +68,13 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         }
         Message::Merged(result) => boxes::merged(model, result),
         Message::Guest(result) => boxes::guest(model, result),
+        Message::Link(link) => {
+            if link != Link::Attached {
+                // Nobody is there to bring into force what was asked.
+                model.live.requested = Default::default();
+            }
+            model.link = link;
+        }
         Message::Log(level, text) => model.say(level, text),
     }
     Vec::new()
@@ -114,7 +127,8 @@ fn on_event(model: &mut Model, event: &Event) {
             model.ended = None;
         }
         Event::Finished { .. } => {
-            let stop = requested.stop;
+            // A session of our own has a last word yet.
+            let stop = requested.stop.filter(|_| model.mode == Mode::Own);
             model.live.requested = Default::default();
             model.live.requested.stop = stop;
             follow(model, true);
@@ -123,11 +137,17 @@ fn on_event(model: &mut Model, event: &Event) {
     }
 }
 
+fn asked(effects: Vec<library::Effect>) -> Vec<Effect> {
+    effects.into_iter().map(Effect::Library).collect()
+}
+
 /// A new run takes the screen. The header of the run that is on it already
 /// (every shard's journal begins with one) changes nothing.
 fn begin(model: &mut Model, header: &Header) {
     let over = model.ended.is_some() || model.run.outcome.is_some();
     match model.run.header() {
+        // From the library any run is opened anew.
+        _ if model.screen == Screen::Library => {}
         Some(known) if known == header || !over => return,
         _ => {}
     }
@@ -184,6 +204,9 @@ pub fn context(model: &Model) -> Context {
         Context::Help
     } else if model.screen == Screen::Setup {
         setup::context(&model.setup)
+    } else if model.screen == Screen::Library {
+        let typing = model.library.typing.is_some();
+        if typing { Context::LibraryText } else { Context::Library }
     } else if model.ask.is_some() {
         Context::Ask
     } else if model.save.is_some() {
@@ -213,6 +236,9 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
         return effects.into_iter().map(Effect::Setup).collect();
     }
     let Some(action) = keymap::action(context, key) else {
+        if context == Context::LibraryText {
+            library::typed(&mut model.library, key);
+        }
         let filter = model.layers.typing.as_mut().filter(|_| context == Context::Filter);
         let path = model.opening.as_mut().filter(|_| context == Context::Open);
         if let Some(field) = filter.or(path) {
@@ -230,6 +256,8 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         // The set-up screen has done its own already.
         Action::Setup(_) => {}
+        Action::Runs => return asked(library::open(model)),
+        Action::Library(act) => return asked(library::act(model, act)),
         Action::Tab(tab) => {
             model.tab = tab;
             // Each screen derives what it alone shows.
@@ -258,6 +286,10 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Redraw => return vec![Effect::Redraw],
         Action::Suspend => return vec![Effect::Suspend],
         Action::Quit => return quit(model),
+        Action::Stop => return stop(model),
+        Action::Leave(how) => return leave(model, how),
+        Action::AnswerUp => step_answer(model, -1),
+        Action::AnswerDown => step_answer(model, 1),
         Action::Pause => return pause(model),
         Action::Skip => return skip(model),
         Action::First => return first(model),
@@ -372,111 +404,5 @@ fn alone(model: &mut Model) {
         model.live.alone = model.live.focus.is_some();
     } else {
         model.live.alone = !model.live.alone;
-    }
-}
-
-// -------------------------------------------------------------- commands
-
-/// Only a running sweep of our own can be commanded; says why otherwise.
-fn commanding(model: &mut Model) -> bool {
-    let word = match model.mode {
-        Mode::Watch => "only watching: the sweep is another program's to command",
-        Mode::Own if model.run.header().is_none() => "nothing is running",
-        Mode::Own if !model.running() => "the sweep has ended",
-        Mode::Own if model.live.requested.stop => "stopping after the batch in hand",
-        Mode::Own => return true,
-    };
-    model.live.word = Some(word.to_string());
-    false
-}
-
-/// As [`commanding`], of what gives a sweep more to do: one that has ended goes
-/// on with it.
-fn asking(model: &mut Model) -> bool {
-    let over = model.mode == Mode::Own && model.run.header().is_some() && !model.running();
-    over || commanding(model)
-}
-
-fn pause(model: &mut Model) -> Vec<Effect> {
-    if !commanding(model) {
-        return Vec::new();
-    }
-    let now = model.run.paused;
-    let wanted = !model.live.requested.pause.unwrap_or(now);
-    model.live.requested.pause = (wanted != now).then_some(wanted);
-    vec![Effect::Command(if wanted { Command::Pause } else { Command::Resume })]
-}
-
-fn focused_dataset(model: &mut Model) -> Option<DatasetId> {
-    match model.live.focus {
-        Some(Target::Dataset(id)) => Some(id),
-        _ => {
-            model.live.word = Some("choose a dataset with tab first".to_string());
-            None
-        }
-    }
-}
-
-fn skip(model: &mut Model) -> Vec<Effect> {
-    if !commanding(model) {
-        return Vec::new();
-    }
-    let Some(dataset) = focused_dataset(model) else { return Vec::new() };
-    let now = model.run.is_skipped(dataset);
-    let wanted = !model.live.requested.skip_of(dataset).unwrap_or(now);
-    if wanted {
-        model.live.question = Some(Question::Skip(dataset));
-        return Vec::new();
-    }
-    model.live.requested.skip.retain(|(it, _)| *it != dataset);
-    if now {
-        model.live.requested.skip.push((dataset, false));
-    }
-    vec![Effect::Command(Command::Unskip { dataset })]
-}
-
-fn first(model: &mut Model) -> Vec<Effect> {
-    if !commanding(model) {
-        return Vec::new();
-    }
-    let Some(dataset) = focused_dataset(model) else { return Vec::new() };
-    let now = model.run.focus;
-    let asked = model.live.requested.first.unwrap_or(now);
-    let wanted = (asked != Some(dataset)).then_some(dataset);
-    model.live.requested.first = (wanted != now).then_some(wanted);
-    vec![Effect::Command(Command::Focus { dataset: wanted })]
-}
-
-fn quit(model: &mut Model) -> Vec<Effect> {
-    match (model.mode, model.live.question) {
-        (Mode::Watch, _) => vec![Effect::Quit],
-        _ if !model.running() => vec![Effect::Quit],
-        // Asked to stop and asked again: leave now. The journal is complete
-        // up to the last event, so nothing shown is lost.
-        _ if model.live.requested.stop => vec![Effect::Quit],
-        (_, Some(Question::Stop)) => yes(model),
-        _ => {
-            model.help = None;
-            model.live.question = Some(Question::Stop);
-            Vec::new()
-        }
-    }
-}
-
-fn yes(model: &mut Model) -> Vec<Effect> {
-    match model.live.question.take() {
-        Some(Question::Stop) => {
-            model.live.requested.stop = true;
-            vec![Effect::Command(Command::Stop)]
-        }
-        Some(Question::Skip(dataset)) => {
-            let now = model.run.is_skipped(dataset);
-            model.live.requested.skip.retain(|(it, _)| *it != dataset);
-            if !now {
-                model.live.requested.skip.push((dataset, true));
-            }
-            vec![Effect::Command(Command::Skip { dataset })]
-        }
-        None => Vec::new(),
     }
 }

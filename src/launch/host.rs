@@ -30,6 +30,8 @@ pub struct Outside {
     pub out: Option<PathBuf>,
     /// Go on with the run in it.
     pub resume: bool,
+    /// Where runs go that were not told where to go.
+    pub runs: Option<PathBuf>,
 }
 
 impl Outside {
@@ -50,6 +52,7 @@ impl Host for Outside {
             spec_path: PathBuf::from("(set-up)"),
             resume: self.resume,
             out: job.output.or_else(|| self.out.clone()),
+            runs: self.runs.clone(),
             shard: Shard::whole(),
             measure: self.measure(job.device),
             doctor: None,
@@ -71,6 +74,7 @@ impl Host for Outside {
             spec: Spec::load(&spec_path).map_err(|error| error.to_string())?,
             spec_path,
             out: self.out.clone(),
+            runs: self.runs.clone(),
             resume: self.resume,
             shard: Shard::whole(),
             measure: self.measure(device),
@@ -91,6 +95,7 @@ impl Host for Outside {
             spec: Spec::load(&spec_path).map_err(|error| error.to_string())?,
             spec_path,
             out: Some(dir.into()),
+            runs: None,
             resume: true,
             shard: Shard::whole(),
             measure: self.measure(device),
@@ -120,6 +125,10 @@ impl Host for Outside {
             Err(MergeError::Exists { .. }) if !request.replace => Err(Refused::Exists),
             Err(error) => Err(because(&error)),
         }
+    }
+
+    fn detach(&self, dir: &Path, args: &[String]) -> Result<u32, String> {
+        crate::background::start(dir, args).map_err(|error| error.to_string())
     }
 
     fn checkpoint(&self, path: &Path) -> Result<FileFacts, String> {

@@ -8,8 +8,8 @@ use thiserror::Error;
 /// How the screen was left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
-    /// For the process: 0 all measured (or nothing was begun), 1 some cells
-    /// failed, 3 stopped early and can be resumed.
+    /// For the process: 0 all measured (or nothing was begun, or it goes on in
+    /// the background), 1 some cells failed, 3 stopped early and can be resumed.
     pub code: u8,
     /// For the normal screen; may be empty.
     pub summary: String,
@@ -46,9 +46,5 @@ impl RuntimeError {
 
 /// How to go on with the run in `dir`, for a shell.
 pub(super) fn resume(dir: &Path) -> String {
-    let dir = dir.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+@:,".contains(c);
-    let dir =
-        if dir.chars().all(plain) { dir } else { format!("'{}'", dir.replace('\'', r"'\''")) };
-    format!("go on with: alphascope sweep --resume --out {dir}")
+    format!("go on with: alphascope sweep --resume --out {}", crate::config::quoted(dir))
 }

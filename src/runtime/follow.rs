@@ -1,9 +1,12 @@
 //! Watching a run folder: the journal so far, then what is added to it.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use super::attach::attach;
 use crate::session::{SessionHandle, Update, Waker};
 use crate::sweep::event::{Event, Level};
 use crate::sweep::journal::{self, JournalError, Reader};
@@ -11,8 +14,8 @@ use crate::sweep::journal::{self, JournalError, Reader};
 /// Between two looks at the files' sizes.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Watches the run in `dir` on a thread of its own. What is asked of the
-/// watched session goes nowhere.
+/// Watches the run in `dir` on threads of its own. What is asked goes to the
+/// process that measures it, where one listens.
 ///
 /// # Errors
 /// When the folder has no journal, or it cannot be read.
@@ -20,7 +23,14 @@ pub fn watch(dir: &Path, waker: Waker) -> Result<SessionHandle, JournalError> {
     let mut reader = Reader::open(dir)?;
     let mut events = reader.poll()?;
     let (updates, receiver) = channel();
-    let (commands, _) = channel();
+    let (commands, asked) = channel();
+    let (asking, wake, of) = (updates.clone(), Arc::clone(&waker), dir.to_path_buf());
+    let left = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&left);
+    let attach = move || {
+        attach(&of, &asked, &asking, &wake);
+        over.store(true, Ordering::SeqCst);
+    };
     let follow = move || {
         // Every shard's journal begins with the same header: one is enough.
         let mut header = false;
@@ -44,6 +54,9 @@ pub fn watch(dir: &Path, waker: Waker) -> Result<SessionHandle, JournalError> {
                 waker();
             }
             std::thread::sleep(LOOK);
+            if left.load(Ordering::SeqCst) {
+                return;
+            }
             match reader.poll() {
                 Ok(more) => events = more,
                 Err(error) => {
@@ -53,8 +66,9 @@ pub fn watch(dir: &Path, waker: Waker) -> Result<SessionHandle, JournalError> {
             }
         }
     };
-    let thread = std::thread::Builder::new().name("watch".into()).spawn(follow);
-    thread.map_err(|source| JournalError::Io {
+    let thread = |name: &str| std::thread::Builder::new().name(name.into());
+    let made = thread("watch").spawn(follow).and_then(|_| thread("attach").spawn(attach));
+    made.map_err(|source| JournalError::Io {
         operation: "make a thread for",
         path: dir.into(),
         source,
@@ -84,9 +98,12 @@ mod tests {
         let waker: Waker = Arc::new(move || wake.lock().unwrap().send(()).unwrap_or(()));
         let handle = watch(dir.path(), waker).unwrap();
         let patience = Duration::from_secs(60);
-        let next = || match handle.updates.recv_timeout(patience).unwrap() {
-            Update::Event(event) => *event,
-            other => panic!("{other:?}"),
+        let next = || loop {
+            match handle.updates.recv_timeout(patience).unwrap() {
+                Update::Event(event) => break *event,
+                Update::Link(_) => {}
+                other => panic!("{other:?}"),
+            }
         };
         assert_eq!(next(), notice("a"));
         woken.recv_timeout(patience).unwrap();
@@ -97,7 +114,8 @@ mod tests {
         std::fs::write(damaged, "oops\n").unwrap();
         assert!(matches!(next(), Event::Notice { level: Level::Warning, .. }));
         std::fs::remove_dir_all(dir.path()).unwrap();
-        assert!(matches!(handle.updates.recv_timeout(patience), Ok(Update::Ended(Err(_)))));
+        let mut left = std::iter::from_fn(|| handle.updates.recv_timeout(patience).ok());
+        assert!(left.any(|update| matches!(update, Update::Ended(Err(_)))));
     }
 
     #[test]

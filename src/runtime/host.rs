@@ -54,6 +54,13 @@ pub trait Host: Send + Sync + 'static {
         super::guest::read(dir, own)
     }
 
+    /// Lets a process without a screen go on with the run in `dir`, which no
+    /// session has any more, told `args` besides the folder; gives its number.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not get hold of the run.
+    fn detach(&self, dir: &Path, args: &[String]) -> Result<u32, String>;
+
     /// Says what a checkpoint is.
     ///
     /// # Errors

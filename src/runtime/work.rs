@@ -30,9 +30,17 @@ impl Loop {
                 for command in waiting {
                     self.command(command);
                 }
+                if self.gone {
+                    self.detach();
+                }
                 self.drain(screen);
             }
-            Err(why) => self.fold(Message::NotResumed(why), screen),
+            Err(why) => {
+                self.fold(Message::NotResumed(why), screen);
+                if self.gone {
+                    self.quit();
+                }
+            }
         }
         self.gate.key();
     }
@@ -46,7 +54,7 @@ impl Loop {
             Err(unheard) => unheard.0,
         };
         // It goes on when there is more to do; to stop what has ended is nothing.
-        if self.watching || !unheard.is_work() {
+        if self.watching() || !unheard.is_work() {
             return;
         }
         self.waiting.push(unheard);

@@ -24,13 +24,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use serde::{Deserialize, Serialize};
 
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(15);
+/// How long the system's lock may be held by nobody who says so: by a process that
+/// begins, or by a copy of one that starts another program just now.
+const MOMENT: Duration = Duration::from_secs(2);
 /// An owner on another machine counts as dead this long after its last sign.
 /// Longer than the minute for which NFS may show an old time.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -293,22 +296,28 @@ fn system(dir: &Path, stem: &str) -> Result<Option<File>, LockError> {
     let mut options = OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => {
-            let path = dir.join(format!("{stem}.owner"));
-            let here = Owner::here();
-            let known = read(&path).map(|(owner, time)| (owner, since(time)));
-            let (owner, sign) = known.unwrap_or_default();
-            // The kernel says that somebody has it: a record of a dead one is
-            // not that one's.
-            let owner = owner.filter(|it| it.lives(&here, sign));
-            let near = owner.as_ref().is_none_or(|it| it.is_near(&here));
-            Err(LockError::Held(Box::new(Holder { owner, sign, near })))
+    let record = dir.join(format!("{stem}.owner"));
+    let here = Owner::here();
+    let until = Instant::now() + MOMENT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => {
+                let known = read(&record).map(|(owner, time)| (owner, since(time)));
+                let (owner, sign) = known.unwrap_or_default();
+                // The kernel says that somebody has it: a record of a dead one is
+                // not that one's.
+                let owner = owner.filter(|it| it.lives(&here, sign));
+                if owner.is_some() || Instant::now() >= until {
+                    let near = owner.as_ref().is_none_or(|it| it.is_near(&here));
+                    return Err(LockError::Held(Box::new(Holder { owner, sign, near })));
+                }
+                std::thread::sleep(MOMENT / 100);
+            }
+            // Some cluster file systems have none; the record stands.
+            Err(TryLockError::Error(source)) if cannot_lock(&source) => return Ok(None),
+            Err(TryLockError::Error(source)) => return Err(io("lock", &path)(source)),
         }
-        // Some cluster file systems have none; the record stands.
-        Err(TryLockError::Error(source)) if cannot_lock(&source) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(io("lock", &path)(source)),
     }
 }
 

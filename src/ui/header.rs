@@ -7,7 +7,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::app::board::Verdict;
-use crate::app::{Mode, Model, Tab, format};
+use crate::app::live::Leave;
+use crate::app::{Link, Mode, Model, Tab, format};
 use crate::sweep::event::{Outcome, Task};
 use crate::sweep::ids::VariantId;
 use crate::sweep::probe::Probe;
@@ -46,14 +47,28 @@ fn status(model: &Model, theme: &Theme) -> Status {
     if model.run.header().is_none() {
         return state(glyphs.open, "starting", Ink::Dim, false);
     }
+    let watched = model.mode == Mode::Watch;
     match (requested.stop, model.run.paused, requested.pause) {
-        (true, _, _) => state(glyphs.warn, "stopping after this batch", Ink::Warn, true),
+        (Some(Leave::Now), _, _) => {
+            state(glyphs.warn, "stopping after this batch", Ink::Warn, true)
+        }
+        (Some(Leave::After), _, _) => {
+            state(glyphs.warn, "stopping after this point", Ink::Warn, true)
+        }
+        (Some(Leave::Background), _, _) => {
+            state(glyphs.warn, "going to the background", Ink::Warn, true)
+        }
+        _ if watched && model.link == Link::Nobody => {
+            state(glyphs.warn, "interrupted, can be resumed", Ink::Warn, true)
+        }
         (_, true, Some(false)) => state(glyphs.pause, "paused, resume asked", Ink::Warn, true),
         (_, true, _) => state(glyphs.pause, "paused", Ink::Warn, true),
         (_, _, Some(true)) => {
             state(glyphs.run, "pause asked, finishing the batch", Ink::Warn, false)
         }
-        _ if model.mode == Mode::Watch => state(glyphs.run, "watching", Ink::Good, false),
+        _ if watched && model.link != Link::Attached => {
+            state(glyphs.run, "watching", Ink::Good, false)
+        }
         _ => state(glyphs.run, "running", Ink::Good, false),
     }
 }

@@ -12,6 +12,7 @@
 //!      ├─ correlation ─ scatter, coefficients, what they say
 //!      ├─ compare ── curves, scatter, paired differences
 //!      ├─ setup ── form, browser, demo menu
+//!      ├─ library          the runs there are
 //!      ├─ ask              the form that asks for a measurement
 //!      ├─ doctor           budget, candidates, best edit and control
 //!      ├─ save             the form that writes a checkpoint
@@ -30,6 +31,7 @@ pub mod glyphs;
 pub mod header;
 pub mod heat;
 pub mod layers;
+pub mod library;
 pub mod live;
 pub mod log;
 pub mod numbers;
@@ -67,6 +69,7 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
             None
         }
         Screen::Setup => setup::draw(model, theme, area, buffer),
+        Screen::Library => library::draw(model, theme, area, buffer),
     };
     popup::help(model, theme, area, buffer);
     popup::question(model, theme, area, buffer);
@@ -86,6 +89,6 @@ pub fn hit(model: &Model, theme: &Theme, x: u16, y: u16) -> Option<Pick> {
             Tab::Correlation => correlation::hit(model, theme, area, x, y),
             Tab::Compare => compare::hit(model, theme, area, x, y),
         },
-        Screen::Setup => None,
+        Screen::Setup | Screen::Library => None,
     }
 }

@@ -6,8 +6,9 @@ use ratatui::text::{Line, Span};
 
 use crate::app::Model;
 pub use crate::app::format::wrap;
-use crate::app::keymap::{self, Context};
-use crate::app::live::Question;
+use crate::app::keymap::{self, Action, Context};
+use crate::app::live::{Leave, Question};
+use crate::app::update::answers;
 use crate::app::{Key, Screen, Tab};
 
 use super::paint;
@@ -124,6 +125,9 @@ fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>
                 Context::Dialog,
             ],
         },
+        Screen::Library => {
+            &[Context::Library, Context::LibraryText, Context::Global, Context::Dialog]
+        }
         Screen::Setup => &[
             Context::Setup,
             Context::Browser,
@@ -152,7 +156,7 @@ fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>
             }
         }
     }
-    if model.screen == Screen::Setup {
+    if model.screen != Screen::Live {
         return lines;
     }
     lines.push(Line::default());
@@ -199,28 +203,59 @@ fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>
 /// An open question.
 pub fn question(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let Some(question) = model.live.question else { return };
-    let (title, text, yes) = match question {
-        Question::Stop => (
-            "Stop the sweep?".to_string(),
-            "It ends after the batch in hand. Everything measured is kept, and the run can be resumed.",
-            "stop and keep",
-        ),
+    let width = area.width.min(64);
+    let columns = usize::from(width).saturating_sub(4);
+    let (title, text, yes, answers) = match question {
+        Question::Stop(leave) => {
+            ("Stop the sweep?".to_string(), leave.line(), leave.name(), answers(model))
+        }
+        Question::Delete => {
+            let run = model.library.highlighted().map_or("", |(_, run)| run.name.as_str());
+            (
+                format!("Delete {run}?"),
+                "Its folder is deleted with all that was measured. Checkpoints and datasets are elsewhere and stay.",
+                "delete",
+                &[][..],
+            )
+        }
         Question::Skip(id) => {
             let name = model.board.curves.get(id.index()).map_or("", |it| it.name.as_str());
             (
                 format!("Skip {name}?"),
                 "No more of it is measured and the OOD mean goes on without it. What is measured stays; s takes it back.",
                 "skip",
+                &[][..],
             )
         }
     };
-    let width = area.width.min(64);
-    let lines = wrap(text, usize::from(width).saturating_sub(4));
+    // Every answer's words have the same room: the box does not move.
+    let words = |leave: &Leave| wrap(leave.line(), columns).len();
+    let most = answers.iter().map(words).max().unwrap_or(0);
+    let mut lines: Vec<Line<'_>> = answers
+        .iter()
+        .map(|answer| {
+            let here = question == Question::Stop(*answer);
+            let sign = if here { theme.glyphs.focus } else { " " };
+            let keys = keymap::rows(Context::Dialog);
+            let row = keys.into_iter().find(|row| row.action == Action::Leave(*answer));
+            let key = row.and_then(|row| row.keys.first()).map(|key| key_sign(theme, *key));
+            let style = if here { theme.strong() } else { theme.text() };
+            Line::from(vec![
+                Span::styled(format!("{sign} "), theme.key()),
+                Span::styled(format!("{} ", key.unwrap_or_default()), theme.key()),
+                Span::styled(answer.name(), style),
+            ])
+        })
+        .collect();
+    let text = wrap(text, columns);
+    let rest = most.saturating_sub(text.len());
+    lines.extend(text.into_iter().map(|line| Line::styled(line, theme.text())));
+    lines.extend(std::iter::repeat_n(Line::default(), rest));
     let height = u16::try_from(lines.len() + 5).unwrap_or(u16::MAX);
     let inside = boxed(theme, area, (width, height), &title, buffer);
     let air = u16::from(usize::from(inside.height) > lines.len() + 2);
-    for (row, line) in (air..).zip(lines) {
-        paint::line(buffer, inside, row, &Line::styled(line, theme.text()));
+    for (row, line) in (air..).zip(&lines) {
+        paint::line(buffer, inside, row, line);
     }
     let last = inside.height.saturating_sub(1);
     let answers = Line::from(vec![
@@ -240,7 +275,8 @@ pub fn footer(model: &Model, theme: &Theme, context: Context, columns: usize) ->
         return Line::styled(paint::cut(theme, &text, columns), theme.ink(Ink::Warn));
     }
     // Where letters are typed they mean nothing else.
-    let typing = !(context.in_run() || matches!(context, Context::Setup | Context::Global));
+    let open = matches!(context, Context::Setup | Context::Library | Context::Global);
+    let typing = !(context.in_run() || open);
     let mut rows: Vec<_> = keymap::rows(context)
         .chain(keymap::rows(Context::Run).filter(|_| context.in_run()))
         .chain(keymap::rows(Context::Global).filter(|_| !typing))
@@ -269,9 +305,9 @@ pub fn footer(model: &Model, theme: &Theme, context: Context, columns: usize) ->
 
 /// Key and word of a hint as the state has it; `None` where it does nothing.
 fn hint(model: &Model, theme: &Theme, row: &keymap::Binding) -> Option<(String, String)> {
-    use crate::app::keymap::{Action, CompareAct, LayersAct};
+    use crate::app::keymap::{CompareAct, LayersAct};
     let key = row.keys.first().map(|key| key_sign(theme, *key))?;
-    let commands = model.mode == crate::app::Mode::Own && model.running();
+    let commands = model.can_command();
     let asks = model.can_ask();
     let word = match row.action {
         Action::Pause | Action::Skip | Action::First if !commands => return None,
@@ -300,7 +336,8 @@ fn hint(model: &Model, theme: &Theme, row: &keymap::Binding) -> Option<(String, 
         Action::Compare(CompareAct::Drop) if !commands => return None,
         Action::Variant if model.run.variants().len() < 2 => return None,
         Action::Pause if model.run.paused => "resume",
-        Action::Quit if !commands => "leave",
+        Action::Quit if model.from_library => "back",
+        Action::Quit if model.mode == crate::app::Mode::Watch || !commands => "leave",
         Action::Alone if model.live.alone => "all",
         Action::Table if model.live.table => "chart",
         Action::Metric if model.live.metric == crate::app::live::Metric::Loss => "accuracy",

@@ -23,6 +23,8 @@ use crate::app::format;
 use crate::app::setup::{DataFacts, Demo, Field, FileFacts, Known, Overlay};
 use crate::app::update::context;
 
+use crate::library::bytes as size;
+
 use super::theme::{Ink, Theme};
 use super::{paint, popup};
 
@@ -67,19 +69,6 @@ fn demos(theme: &Theme, at: usize, area: Rect, buffer: &mut Buffer) {
     for (row, line) in lines.iter().skip(skip).enumerate() {
         paint::line(buffer, inside, u16::try_from(row).unwrap_or(u16::MAX), line);
     }
-}
-
-/// Bytes for people, decimal units.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = usize::from(unit > 0 && value < 9.95);
-    format!("{value:.digits$} {}", UNITS[unit])
 }
 
 /// What a checkpoint is, most important first; its size where nothing else
@@ -133,7 +122,7 @@ fn near(text: &str, path: &std::path::Path) -> String {
 }
 
 /// The end of a text, in at most `columns`: of a path it says the most.
-fn cut_front(theme: &Theme, text: &str, columns: usize) -> String {
+pub(super) fn cut_front(theme: &Theme, text: &str, columns: usize) -> String {
     let text = theme.spell(text);
     if paint::width(&text) <= columns {
         return text.into_owned();
@@ -155,7 +144,7 @@ fn cut_front(theme: &Theme, text: &str, columns: usize) -> String {
 
 /// A field being typed, scrolled so that the cursor is in it; answers where
 /// that is.
-fn typed(field: &Field, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Position {
+pub(super) fn typed(field: &Field, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Position {
     let width = usize::from(area.width).saturating_sub(1);
     let skip = field.scroll(width.max(1));
     let mut used = 0;
@@ -178,13 +167,6 @@ fn typed(field: &Field, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Posit
 mod tests {
     use super::*;
     use crate::app::Look;
-
-    #[test]
-    fn sizes_read_well() {
-        let texts: Vec<String> =
-            [0, 999, 1000, 9_949, 577_000_000, 999_600_000, 3_300_000_000].map(size).to_vec();
-        assert_eq!(texts, ["0 B", "999 B", "1.0 kB", "9.9 kB", "577 MB", "1.0 GB", "3.3 GB"]);
-    }
 
     #[test]
     fn paths_keep_their_end() {

@@ -73,18 +73,10 @@ impl Rig {
         let mut command = CommandBuilder::new(program);
         command.args(args);
         command.cwd(self.path(dir));
-        let home = self.path("home");
         command.env_clear();
-        command.env("HOME", &home);
-        for (name, below) in [
-            ("XDG_CONFIG_HOME", "config"),
-            ("XDG_STATE_HOME", "state"),
-            ("XDG_DATA_HOME", "data"),
-            ("XDG_CACHE_HOME", "cache"),
-        ] {
-            command.env(name, home.join(below));
+        for (name, value) in self.home() {
+            command.env(name, value);
         }
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("TERM", "xterm-256color");
         command.env("COLORTERM", "truecolor");
         command.env("LANG", "C.UTF-8");
@@ -92,6 +84,23 @@ impl Rig {
             command.env(name, value);
         }
         Program::start(command, width, height)
+    }
+
+    fn home(&self) -> Vec<(&'static str, std::ffi::OsString)> {
+        let home = self.path("home");
+        let below = [
+            ("HOME", ""),
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_STATE_HOME", "state"),
+            ("XDG_DATA_HOME", "data"),
+            ("XDG_CACHE_HOME", "cache"),
+        ];
+        let path = ("PATH", std::env::var_os("PATH").unwrap_or_default());
+        below
+            .map(|(name, below)| (name, home.join(below).into()))
+            .into_iter()
+            .chain([path])
+            .collect()
     }
 
     /// Waits until a line of the journal holds this.
@@ -116,6 +125,42 @@ impl Rig {
 
 /// The end of a synchronized update: a whole frame is on the screen.
 const FRAME: &[u8] = b"\x1b[?2026l";
+impl Rig {
+    /// What the program says on a pipe: exit code, stdout, stderr.
+    pub fn output(&self, args: &[&str]) -> (i32, String, String) {
+        let mut command = std::process::Command::new(Self::program());
+        command.args(args).current_dir(self.path("models")).env_clear();
+        command.envs(self.home());
+        let out = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
+    }
+
+    /// Who has the run now.
+    pub fn holder(&self) -> Option<i32> {
+        let holders = alphascope::sweep::lock::holders(Path::new(&self.out));
+        holders.first().and_then(|it| it.owner.as_ref()).map(|it| it.pid)
+    }
+
+    /// Waits until nobody has the run.
+    pub fn until_free(&self) {
+        let end = Instant::now() + DEADLINE;
+        while let Some(pid) = self.holder() {
+            assert!(Instant::now() < end, "process {pid} never gave the run back");
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Drop for Rig {
+    /// Nothing goes on in the background when a test is over.
+    fn drop(&mut self) {
+        let pid = self.holder().filter(|pid| u32::try_from(*pid) != Ok(std::process::id()));
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
 
 struct Seen {
     terminal: vt100::Parser,

@@ -1,0 +1,167 @@
+//! What is asked of the sweep: pause, skip, first, stop, and how it is left.
+
+use crate::app::library;
+use crate::app::live::{Leave, Question, Target};
+use crate::app::message::Effect;
+use crate::app::model::{Link, Mode, Model};
+use crate::sweep::command::Command;
+use crate::sweep::ids::DatasetId;
+
+/// Only a running sweep whose process hears us can be commanded; says why
+/// otherwise.
+pub(super) fn commanding(model: &mut Model) -> bool {
+    let word = match (&model.mode, &model.link) {
+        _ if model.run.header().is_none() => "nothing is running".to_string(),
+        _ if !model.running() => "the sweep has ended".to_string(),
+        (Mode::Watch, Link::Unknown) => "only watching: not yet attached".to_string(),
+        (Mode::Watch, Link::Apart(why)) => format!("only watching: {why}"),
+        (Mode::Watch, Link::Nobody) => "only watching: nobody measures this run".to_string(),
+        _ => match model.live.requested.stop {
+            Some(Leave::Now) => "stopping after the batch in hand".to_string(),
+            Some(Leave::After) => "stopping after what is in hand".to_string(),
+            Some(Leave::Background) => "going on in the background".to_string(),
+            None => return true,
+        },
+    };
+    model.live.word = Some(word);
+    false
+}
+
+/// As [`commanding`], of what gives a sweep more to do: one that has ended goes
+/// on with it.
+pub(super) fn asking(model: &mut Model) -> bool {
+    let over = model.mode == Mode::Own && model.run.header().is_some() && !model.running();
+    over || commanding(model)
+}
+
+pub(super) fn pause(model: &mut Model) -> Vec<Effect> {
+    if !commanding(model) {
+        return Vec::new();
+    }
+    let now = model.run.paused;
+    let wanted = !model.live.requested.pause.unwrap_or(now);
+    model.live.requested.pause = (wanted != now).then_some(wanted);
+    vec![Effect::Command(if wanted { Command::Pause } else { Command::Resume })]
+}
+
+fn focused_dataset(model: &mut Model) -> Option<DatasetId> {
+    match model.live.focus {
+        Some(Target::Dataset(id)) => Some(id),
+        _ => {
+            model.live.word = Some("choose a dataset with tab first".to_string());
+            None
+        }
+    }
+}
+
+pub(super) fn skip(model: &mut Model) -> Vec<Effect> {
+    if !commanding(model) {
+        return Vec::new();
+    }
+    let Some(dataset) = focused_dataset(model) else { return Vec::new() };
+    let now = model.run.is_skipped(dataset);
+    let wanted = !model.live.requested.skip_of(dataset).unwrap_or(now);
+    if wanted {
+        model.live.question = Some(Question::Skip(dataset));
+        return Vec::new();
+    }
+    model.live.requested.skip.retain(|(it, _)| *it != dataset);
+    if now {
+        model.live.requested.skip.push((dataset, false));
+    }
+    vec![Effect::Command(Command::Unskip { dataset })]
+}
+
+pub(super) fn first(model: &mut Model) -> Vec<Effect> {
+    if !commanding(model) {
+        return Vec::new();
+    }
+    let Some(dataset) = focused_dataset(model) else { return Vec::new() };
+    let now = model.run.focus;
+    let asked = model.live.requested.first.unwrap_or(now);
+    let wanted = (asked != Some(dataset)).then_some(dataset);
+    model.live.requested.first = (wanted != now).then_some(wanted);
+    vec![Effect::Command(Command::Focus { dataset: wanted })]
+}
+
+pub(super) fn quit(model: &mut Model) -> Vec<Effect> {
+    match (model.mode, model.live.question) {
+        (Mode::Watch, _) if model.from_library => {
+            model.live.question = None;
+            model.help = None;
+            library::returned(model).into_iter().map(Effect::Library).collect()
+        }
+        (Mode::Watch, _) => vec![Effect::Quit],
+        _ if !model.running() => vec![Effect::Quit],
+        // Asked to stop and asked again: leave now. The journal is complete
+        // up to the last event, so nothing shown is lost.
+        _ if model.live.requested.stop == Some(Leave::Now) => vec![Effect::Quit],
+        _ if model.live.requested.stop == Some(Leave::Background) => {
+            model.live.word = Some("going on in the background after the batch in hand".into());
+            Vec::new()
+        }
+        (_, Some(Question::Stop(_))) => yes(model),
+        _ => {
+            model.help = None;
+            model.live.question = Some(Question::Stop(Leave::Now));
+            Vec::new()
+        }
+    }
+}
+
+/// Asks how to stop, also where the sweep is only watched.
+pub(super) fn stop(model: &mut Model) -> Vec<Effect> {
+    // Who asked for a stop after this point may want it sooner.
+    if model.live.requested.stop == Some(Leave::After) || commanding(model) {
+        model.live.question = Some(Question::Stop(Leave::Now));
+    }
+    Vec::new()
+}
+
+/// The answers there are: what is watched has a process of its own already.
+#[must_use]
+pub fn answers(model: &Model) -> &'static [Leave] {
+    match model.mode {
+        Mode::Own => &Leave::ALL,
+        Mode::Watch => &[Leave::Now, Leave::After],
+    }
+}
+
+pub(super) fn step_answer(model: &mut Model, by: isize) {
+    let ring = answers(model);
+    if let Some(Question::Stop(leave)) = &mut model.live.question {
+        let at = ring.iter().position(|it| it == leave).unwrap_or(0) as isize;
+        *leave = ring[(at + by).rem_euclid(ring.len() as isize) as usize];
+    }
+}
+
+pub(super) fn leave(model: &mut Model, leave: Leave) -> Vec<Effect> {
+    if matches!(model.live.question, Some(Question::Stop(_))) && answers(model).contains(&leave) {
+        model.live.question = Some(Question::Stop(leave));
+        return yes(model);
+    }
+    Vec::new()
+}
+
+pub(super) fn yes(model: &mut Model) -> Vec<Effect> {
+    match model.live.question.take() {
+        Some(Question::Stop(leave)) => {
+            model.live.requested.stop = Some(leave);
+            vec![match leave {
+                Leave::Now => Effect::Command(Command::Stop),
+                Leave::After => Effect::Command(Command::StopAfter),
+                Leave::Background => Effect::Detach,
+            }]
+        }
+        Some(Question::Skip(dataset)) => {
+            let now = model.run.is_skipped(dataset);
+            model.live.requested.skip.retain(|(it, _)| *it != dataset);
+            if !now {
+                model.live.requested.skip.push((dataset, true));
+            }
+            vec![Effect::Command(Command::Skip { dataset })]
+        }
+        Some(Question::Delete) => library::delete(model).into_iter().map(Effect::Library).collect(),
+        None => Vec::new(),
+    }
+}

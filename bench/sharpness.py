@@ -1,97 +1,64 @@
-"""Layer-wise sharpness the straightforward way in PyTorch: what bench/sharpness.rs is compared with.
+"""Layer-wise sharpness the straightforward way in PyTorch, beside alphascope's, in turns.
 
-    python bench/sharpness.py [--model demo|ViT-B-32] [--threads N] [--json]
+    python bench/sharpness.py [--model demo|ViT-B-32] [--kind average|worst] [--images N] [--draws N] [--steps N]
+                              [--turns 3]
 
-The same workload: block granularity, the model at alpha = 0.5, one batch of 128 images, float32, the CPU.
+The same workload on both sides: block granularity, one batch, float32, the CPU, the same number of threads, a
+head of 22 classes; weights and images are random on either side (what is computed does not depend on them).
 
-- average: for every layer and each of 8 draws the layer's tensors are perturbed (l2, adaptive) and the
-  whole model is run forward;
-- worst: for every layer and each of 20 steps of Auto-PGD the whole model is run forward and backward, the
-  layer's tensors are moved, and the whole model is run forward again to evaluate the new point.
+- average: for every layer and draw the layer's tensors are perturbed (l2, adaptive) and the whole model is
+  run forward;
+- worst: for every layer and step of Auto-PGD the whole model is run forward and backward, the layer's tensors
+  are moved, and the whole model is run forward again to evaluate the new point.
 
-On the demo's model all layers are measured, with all draws and with 4 of the 20 steps; on ViT-B/32 (random
-weights and images; open_clip's, with a head of 1000 classes) three layers with one pair of draws and one
-layer with one step. A layer costs the same here wherever it stands, so the rest is scaled linearly, and the
-line says so.
-
-With --json one object a line: model, kind (average | worst), layers, draws or steps, batch, threads,
-seconds (of the whole workload), measured (seconds really measured), passes (forward passes of the whole
-workload, a backward pass counted as two).
+A layer costs PyTorch the same wherever it stands, so on ViT-B/32 two of the 14 layers are measured and scaled
+linearly. Prints the median of each and of the turns' ratios.
 """
 
 import argparse
-import io
 import json
 import os
 import pathlib
+import shutil
+import statistics
+import subprocess
 import sys
-import tarfile
 import time
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from open_clip.factory import create_model
 from open_clip.model import CLIP
-from PIL import Image
-from safetensors.torch import load_file
 
 DEMO = pathlib.Path(__file__).resolve().parent.parent / "assets" / "demo"
-BATCH, DRAWS, STEPS = 128, 8, 20
+CLASSES = 22
 RHO_AVERAGE, RHO_WORST = 0.2, 0.5
 MEAN = torch.tensor((0.48145466, 0.4578275, 0.40821073)).view(3, 1, 1)
 STD = torch.tensor((0.26862954, 0.26130258, 0.27577711)).view(3, 1, 1)
 
 
 class Classifier(torch.nn.Module):
-    def __init__(self, visual, classes, embed):
+    def __init__(self, visual):
         super().__init__()
         self.visual = visual
-        self.classification_head = torch.nn.Linear(embed, classes)
+        self.classification_head = torch.nn.Linear(visual.output_dim, CLASSES)
 
     def forward(self, x):
         return self.classification_head(F.normalize(self.visual(x), dim=-1))
 
 
-def zero_shot_weight(clip):
-    """The demo's zero-shot head, times exp(logit_scale)."""
-    from open_clip.tokenizer import SimpleTokenizer
-
-    folder = DEMO / "data/noto"
-    names = (folder / "classnames.txt").read_text().splitlines()
-    templates = (folder / "zeroshot_classification_templates.txt").read_text().splitlines()
-    tokenizer = SimpleTokenizer(context_length=clip.context_length)
-    rows = [clip.encode_text(tokenizer([t.replace("{c}", n) for t in templates]), normalize=True).mean(0) for n in names]
-    return torch.stack([row / row.norm() for row in rows]) * clip.logit_scale.exp()
-
-
-@torch.no_grad()
-def demo():
-    """The shipped pair at alpha = 0.5 and its first ID pictures."""
-    config = json.loads((DEMO / "open_clip_config.json").read_text())["model_cfg"]
-    clip = CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"]).eval()
-    zero = {k: v.float() for k, v in load_file(DEMO / "zeroshot.safetensors").items()}
-    clip.load_state_dict(zero, strict=False)
-    one = {k: v.float() for k, v in load_file(DEMO / "finetuned.safetensors").items()}
-    zero["classification_head.weight"] = zero_shot_weight(clip)
-    zero["classification_head.bias"] = torch.zeros(len(zero["classification_head.weight"]))
-    net = Classifier(clip.visual, *zero["classification_head.weight"].shape)
-    net.load_state_dict({k: zero[k] + 0.5 * (v - zero[k]) for k, v in one.items()})
-    pictures, labels = [], []
-    with tarfile.open(DEMO / "data/noto/test/0.tar") as tar:
-        files = {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
-    for name in sorted(n for n in files if n.endswith(".png"))[:BATCH]:
-        pictures.append(np.asarray(Image.open(io.BytesIO(files[name])).convert("RGB")))
-        labels.append(int(files[name.removesuffix("png") + "cls"]))
-    return net.eval(), torch.from_numpy(np.stack(pictures)), torch.tensor(labels)
-
-
-def random_vit(name):
-    clip = create_model(name + "-quickgelu", load_weights=False, pretrained_image=False)
-    net = Classifier(clip.visual, 1000, clip.visual.output_dim)
+def classifier(name, images):
+    """A model of random weights, and as many random images with labels."""
+    if name == "demo":
+        config = json.loads((DEMO / "open_clip_config.json").read_text())["model_cfg"]
+        clip = CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"])
+        size = config["vision_cfg"]["image_size"]
+    else:
+        clip, size = create_model(name + "-quickgelu", load_weights=False, pretrained_image=False), 224
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (BATCH, 224, 224, 3), generator=generator, dtype=torch.uint8)
-    return net.eval(), pixels, torch.randint(0, 1000, (BATCH,), generator=generator)
+    pixels = torch.randint(0, 256, (images, 3, size, size), generator=generator, dtype=torch.uint8)
+    x = (pixels.float().div_(255) - MEAN) / STD
+    return Classifier(clip.visual).eval(), x, torch.arange(images) % CLASSES
 
 
 def blocks(net):
@@ -155,50 +122,58 @@ def worst(net, x, labels, layers, steps):
     return rises
 
 
-def timed(run, *arguments):
+def torch_seconds(kind, net, x, labels, count, scaled):
+    """Seconds of all layers; the one unperturbed pass is not part of what is scaled."""
+    layers = list(blocks(net).values())
+    some = [layers[0], layers[-1]] if scaled else layers
     began = time.perf_counter()
-    run(*arguments)
-    return time.perf_counter() - began
+    {"average": average, "worst": worst}[kind](net, x, labels, some, count)
+    measured = time.perf_counter() - began
+    passes = count * (1 if kind == "average" else 4)
+    return measured / (len(some) * passes + 1) * (len(layers) * passes + 1)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=["demo", "ViT-B-32"], action="append")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--kind", choices=["average", "worst"], action="append")
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--draws", type=int)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--turns", type=int, default=3)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    cargo = shutil.which("cargo") or os.path.expanduser("~/.cargo/bin/cargo")
+    environment = {k: v for k, v in os.environ.items() if k != "LIBTORCH"}
     for model in args.model or ["demo", "ViT-B-32"]:
-        net, pixels, labels = demo() if model == "demo" else random_vit(model)
-        x = (pixels.permute(0, 3, 1, 2).float().div_(255) - MEAN) / STD
-        layers = list(blocks(net).values())
-        whole = model == "demo"
-        some = layers if whole else [layers[0], layers[len(layers) // 2], layers[-1]]
-        draws, steps = (DRAWS, 4) if whole else (2, 1)
-        with torch.inference_mode():
-            net(x)
-        told = []
-        for kind, run, some, count, full, passes in (
-            ("average", average, some, draws, DRAWS, 1),
-            ("worst", worst, some if whole else some[:1], steps, STEPS, 4),
-        ):
-            measured = timed(run, net, x, labels, some, count)
-            # The one unperturbed pass is not part of what is scaled.
-            done = len(some) * count * passes
-            seconds = measured / (done + 1) * (len(layers) * full * passes + 1)
-            told.append({
-                "model": model, "kind": kind, "layers": len(layers), "draws" if kind == "average" else "steps": full,
-                "batch": BATCH, "threads": args.threads, "seconds": seconds, "measured": measured, "passes": len(layers) * full * passes + 1,
-            })  # fmt: skip
-        for entry in told:
-            if args.json:
-                print(json.dumps(entry), flush=True)
-                continue
-            count = f"{entry['draws']} draws" if "draws" in entry else f"{entry['steps']} steps"
-            scaled = "" if entry["seconds"] == entry["measured"] else f"  (scaled linearly from {entry['measured']:.1f} s)"
+        small = model == "demo"
+        images = args.images or (128 if small else 16)
+        draws, steps = args.draws or (8 if small else 2), args.steps or (20 if small else 4)
+
+        def rust(kind):
+            words = ["--json", "--model", model, "--kind", kind, "--layers", "block", "--images", str(images)]
+            command = [cargo, "bench", "--quiet", "--bench", "sharpness", "--", *words, "--draws", str(draws), "--steps", str(steps), "--no-whole"]
+            out = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
+            return json.loads(out.strip().splitlines()[-1])
+
+        net, x, labels = classifier(model, images)
+        for kind in args.kind or ["average", "worst"]:
+            count = draws if kind == "average" else steps
+            ours, theirs, ratios = [], [], []
+            for turn in range(args.turns):
+                told = rust(kind)
+                torch.set_num_threads(told["threads"])
+                if turn == 0:
+                    with torch.inference_mode():
+                        net(x)
+                ours.append(told["seconds"])
+                theirs.append(torch_seconds(kind, net, x, labels, count, not small))
+                ratios.append(theirs[-1] / ours[-1])
+            unit = "draws" if kind == "average" else "steps"
             print(
-                f"{model:9} {entry['kind']:8} {entry['layers']} layers x {count}, 1 batch of {BATCH}, {args.threads} threads:"
-                f" PyTorch {torch.__version__} {entry['seconds']:8.2f} s{scaled}",
+                f"{model}, {kind}, every block, {count} {unit}, {images} images, {told['threads']} threads:"
+                f" alphascope {statistics.median(ours):.2f} s, PyTorch {torch.__version__} {statistics.median(theirs):.2f} s"
+                f"{'' if small else ' (scaled)'}, {statistics.median(ratios):.2f} x"
+                f" ({', '.join(f'{ratio:.2f}' for ratio in ratios)})",
                 flush=True,
             )
 

@@ -2,19 +2,20 @@
 //! time, and FLOP/s beside this machine's matrix-product peak.
 //!
 //!     cargo bench --bench sharpness -- [--model demo|ViT-B-32] [--images 128] [--draws 2]
-//!         [--steps 3] [--kind average|worst] [--profile]
+//!         [--steps 3] [--kind average|worst] [--layers overall|block|module|tensor]
+//!         [--turns 3] [--json] [--no-whole]
 //!
-//! Without `--model` both, with few images so that it ends in minutes: all layers at block
-//! granularity, weights random (what is computed does not depend on them). A pass whole is every
+//! Without arguments every setting on both models, with few images and steps so that it ends in
+//! minutes. Weights are random (what is computed does not depend on them). A pass whole is every
 //! token through every block, nothing kept; the worst case whole is a full pass forward, a full
 //! pass back, and one more forward to evaluate the step. Products of matrices are counted, a
 //! multiply and an add as two; of a pass back, the gradient of activations and that of weights
-//! each count as one pass forward.
+//! each count as one pass forward. Times are medians over the turns.
 
 use std::time::Instant;
 
 use alphascope::checkpoint::arch::Architecture;
-use alphascope::checkpoint::layers::{Granularity, Layer, layers};
+use alphascope::checkpoint::layers::{Granularity, layers};
 use alphascope::sweep::spec::{SharpnessKind, SharpnessSpec};
 use alphascope::torch::model::MicroBatch;
 use alphascope::torch::sharpness::{Perturbed, measure};
@@ -33,13 +34,19 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const CLASSES: usize = 22;
 
-#[derive(Clone)]
+/// What is perturbed at once: all layers, or each of a granularity by itself.
+type Split = Option<Granularity>;
+
 struct Options {
     models: Vec<String>,
     images: Option<usize>,
     draws: Option<usize>,
-    steps: usize,
+    steps: Option<usize>,
     kinds: Vec<SharpnessKind>,
+    splits: Vec<Split>,
+    turns: usize,
+    json: bool,
+    whole: bool,
 }
 
 fn options() -> Result<Options> {
@@ -47,8 +54,17 @@ fn options() -> Result<Options> {
         models: vec!["demo".into(), "ViT-B-32".into()],
         images: None,
         draws: None,
-        steps: 2,
+        steps: None,
         kinds: vec![SharpnessKind::Average, SharpnessKind::Worst],
+        splits: vec![
+            Some(Granularity::Block),
+            Some(Granularity::Module),
+            Some(Granularity::Tensor),
+            None,
+        ],
+        turns: 1,
+        json: false,
+        whole: true,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -57,7 +73,8 @@ fn options() -> Result<Options> {
             "--model" => options.models = vec![value()?],
             "--images" => options.images = Some(value()?.parse()?),
             "--draws" => options.draws = Some(value()?.parse()?),
-            "--steps" => options.steps = value()?.parse()?,
+            "--steps" => options.steps = Some(value()?.parse()?),
+            "--turns" => options.turns = value()?.parse::<usize>()?.max(1),
             "--kind" => {
                 options.kinds = match value()?.as_str() {
                     "average" => vec![SharpnessKind::Average],
@@ -65,6 +82,21 @@ fn options() -> Result<Options> {
                     other => return Err(format!("--kind average or worst, got {other}").into()),
                 };
             }
+            "--layers" => {
+                options.splits = match value()?.as_str() {
+                    "overall" => vec![None],
+                    "block" => vec![Some(Granularity::Block)],
+                    "module" => vec![Some(Granularity::Module)],
+                    "tensor" => vec![Some(Granularity::Tensor)],
+                    other => {
+                        let message =
+                            format!("--layers overall, block, module or tensor, got {other}");
+                        return Err(message.into());
+                    }
+                };
+            }
+            "--json" => options.json = true,
+            "--no-whole" => options.whole = false,
             "--bench" => {}
             other => return Err(format!("unknown argument {other}").into()),
         }
@@ -91,7 +123,6 @@ struct Subject {
     weights: Tensors,
     pixels: Vec<Vec<u8>>,
     labels: Vec<usize>,
-    layers: Vec<Layer>,
 }
 
 impl Subject {
@@ -116,9 +147,22 @@ impl Subject {
         });
         let pixels = pixels.collect::<Result<_>>()?;
         let labels = (0..images).map(|i| i % CLASSES).collect();
+        Ok(Self { architecture, weights, pixels, labels })
+    }
+
+    /// Names and tensors of what is perturbed, one after the other.
+    fn layers(&self, split: Split) -> Vec<(String, Vec<String>)> {
         let head = Some((CLASSES, true));
-        let layers = layers(&architecture.dims(), Granularity::Block, head, false);
-        Ok(Self { architecture, weights, pixels, labels, layers })
+        let of = |granularity| layers(&self.architecture.dims(), granularity, head, false);
+        match split {
+            Some(granularity) => {
+                of(granularity).into_iter().map(|layer| (layer.name, layer.tensors)).collect()
+            }
+            None => {
+                let all = of(Granularity::Block).into_iter().flat_map(|layer| layer.tensors);
+                vec![("overall".into(), all.collect())]
+            }
+        }
     }
 
     fn runner(&self) -> Result<Runner> {
@@ -134,11 +178,10 @@ impl Subject {
 }
 
 /// All layers of a subject, from the middle. Gives seconds and FLOPs.
-fn ours(subject: &Subject, spec: &SharpnessSpec) -> Result<(f64, f64)> {
+fn ours(subject: &Subject, split: Split, spec: &SharpnessSpec) -> Result<(f64, f64)> {
     let mut runner = subject.runner()?;
     let start = Instant::now();
-    for layer in &subject.layers {
-        let (tensors, layer) = (layer.tensors.as_slice(), layer.name.as_str());
+    for (layer, tensors) in &subject.layers(split) {
         let what = Perturbed { seed: 1, layer, tensors, dense: None };
         let _ = measure(&mut runner, &what, spec, &mut ())?;
     }
@@ -147,7 +190,8 @@ fn ours(subject: &Subject, spec: &SharpnessSpec) -> Result<(f64, f64)> {
     let of = |counts: &[u64]| -> f64 {
         counts.iter().zip(&flops).map(|(&images, flops)| images as f64 * flops).sum()
     };
-    // Back through the activations of each suffix, and once more for its first layer's weights.
+    // Back through the activations of each suffix, and once more for the perturbed weights: over
+    // all layers together these are the model's.
     let own: f64 = {
         let searches = spec.steps as f64 * subject.labels.len() as f64;
         Flops::of(&subject.architecture).done * searches
@@ -158,7 +202,7 @@ fn ours(subject: &Subject, spec: &SharpnessSpec) -> Result<(f64, f64)> {
 }
 
 /// The same by whole passes. Gives seconds and FLOPs.
-fn whole(subject: &Subject, spec: &SharpnessSpec) -> Result<(f64, f64)> {
+fn whole(subject: &Subject, split: Split, spec: &SharpnessSpec) -> Result<(f64, f64)> {
     let bytes: Vec<u8> = subject.pixels.iter().flatten().copied().collect();
     let size = subject.architecture.image.size as i64;
     let n = subject.labels.len();
@@ -190,10 +234,10 @@ fn whole(subject: &Subject, spec: &SharpnessSpec) -> Result<(f64, f64)> {
     let flops = Flops::of(&subject.architecture).plain * n as f64;
     let mut done = 0.0;
     let start = Instant::now();
-    for layer in &subject.layers {
+    for (_, tensors) in &subject.layers(split) {
         let perturbed = || -> Tensors {
             let noisy = |(name, w): (&String, &Tensor)| {
-                let mine = layer.tensors.contains(name);
+                let mine = tensors.contains(name);
                 (
                     name.clone(),
                     if mine { w + w.abs() * w.randn_like() * spec.rho } else { w.shallow_clone() },
@@ -219,42 +263,96 @@ fn whole(subject: &Subject, spec: &SharpnessSpec) -> Result<(f64, f64)> {
     Ok((start.elapsed().as_secs_f64(), done))
 }
 
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Both ways in turns.
+fn compare(
+    subject: &Subject,
+    split: Split,
+    spec: &SharpnessSpec,
+    options: &Options,
+) -> Result<Both> {
+    let (mut own, mut other, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
+    let mut flops = (0.0, 0.0);
+    for _ in 0..options.turns {
+        peaks.push(peak()?);
+        let (seconds, done) = ours(subject, split, spec)?;
+        own.push(seconds);
+        flops.0 = done;
+        peaks.push(peak()?);
+        if !options.whole {
+            other.push(f64::NAN);
+            continue;
+        }
+        let (seconds, done) = whole(subject, split, spec)?;
+        other.push(seconds);
+        flops.1 = done;
+    }
+    let ratios = std::iter::zip(&other, &own).map(|(whole, ours)| whole / ours).collect();
+    Ok(Both {
+        ours: (median(own), flops.0),
+        whole: (median(other), flops.1),
+        time: median(ratios),
+        peak: median(peaks),
+    })
+}
+
+/// Seconds and FLOPs of each way, the ratio of times, FLOP/s of the peak.
+struct Both {
+    ours: (f64, f64),
+    whole: (f64, f64),
+    time: f64,
+    peak: f64,
+}
+
 fn main() -> Result<()> {
     alphascope::torch::runtime::init();
     let options = options()?;
     let threads = threads::set(&Cpu::detect());
     for name in &options.models {
         let small = name == "demo";
-        let images = options.images.unwrap_or(if small { 128 } else { 32 });
+        let images = options.images.unwrap_or(if small { 128 } else { 16 });
         let subject = Subject::new(name, images)?;
-        for &kind in &options.kinds {
-            let draws = options.draws.unwrap_or(if small { 8 } else { 2 });
-            let spec =
-                SharpnessSpec { kind, draws, steps: options.steps, ..SharpnessSpec::default() };
-            let asked = match kind {
-                SharpnessKind::Average => format!("average case, {draws} draws"),
-                SharpnessKind::Worst => format!("worst case, {} steps", spec.steps),
+        // Single tensors of a large model take long and say nothing new.
+        let asked =
+            |split| small || split != Some(Granularity::Tensor) || options.splits.len() == 1;
+        let splits = options.splits.iter().copied().filter(|&split| asked(split));
+        let pairs = splits.flat_map(|split| options.kinds.iter().map(move |&kind| (split, kind)));
+        for (split, kind) in pairs {
+            let block = split == Some(Granularity::Block);
+            let draws = options.draws.unwrap_or(if small && block { 8 } else { 2 });
+            let steps = options.steps.unwrap_or(if small && block { 5 } else { 2 });
+            let spec = SharpnessSpec { kind, draws, steps, ..SharpnessSpec::default() };
+            let (kind, count) = match kind {
+                SharpnessKind::Average => ("average", format!("{draws} draws")),
+                SharpnessKind::Worst => ("worst", format!("{steps} steps")),
             };
-            println!(
-                "{name}, {} layers, {asked}, {images} images, {threads} threads",
-                subject.layers.len()
-            );
-            let before = peak()?;
-            let (our_seconds, our_flops) = ours(&subject, &spec)?;
-            let between = peak()?;
-            let (whole_seconds, whole_flops) = whole(&subject, &spec)?;
-            let after = peak()?;
-            let row = |what: &str, seconds: f64, flops: f64, peak: f64| {
+            let split_name = split.map_or("overall".into(), |split| format!("{split:?}"));
+            let split_name = split_name.to_lowercase();
+            let Both { ours, whole, time, peak } = compare(&subject, split, &spec, &options)?;
+            if options.json {
+                let told = serde_json::json!({
+                    "model": name, "layers": split_name, "kind": kind, "images": images,
+                    "draws": draws, "steps": steps, "threads": threads, "peak": peak,
+                    "seconds": ours.0, "flops": ours.1,
+                    "whole_seconds": whole.0, "whole_flops": whole.1,
+                });
+                println!("{told}");
+                continue;
+            }
+            println!("{name}, {split_name}, {kind}, {count}, {images} images, {threads} threads");
+            for (what, (seconds, flops)) in [("from the middle", ours), ("whole passes", whole)] {
                 println!(
                     "  {what:<16} {seconds:8.2} s  {:9.1} GFLOP  {:7.1} GFLOP/s  {:5.1} % of peak",
                     flops / 1e9,
                     flops / seconds / 1e9,
                     100.0 * flops / seconds / peak
                 );
-            };
-            row("from the middle", our_seconds, our_flops, before.max(between));
-            row("whole passes", whole_seconds, whole_flops, between.max(after));
-            let (work, time) = (whole_flops / our_flops, whole_seconds / our_seconds);
+            }
+            let work = whole.1 / ours.1;
             println!(
                 "  {work:.2} x fewer FLOPs, {time:.2} x less time ({:.0} % of it)\n",
                 100.0 * time / work

@@ -16,7 +16,7 @@ use alphascope::sweep::spec::{
 };
 use alphascope::torch::device::DeviceChoice;
 use alphascope::torch::engine::TorchEngine;
-use alphascope::torch::sharpness::{Draw, Law};
+use alphascope::torch::sharpness::{Draw, Law, number};
 use world::{
     CLASSES, Weights, World, engine, head, image_tower, measure, plain, point, text_tower, world,
     zero_shot,
@@ -74,8 +74,8 @@ fn every_layer_of_both_towers_is_what_the_definition_says() {
         let got = sharpness(&mut engine, &spec, layer);
         let name = layer.map_or("overall", |layer| layer.name.as_str());
         let seed = world.inputs.spec.sweep.seed;
-        let draw = Draw { seed, layer: name, k: 0 };
-        let moved = |sign: f32| -> Weights {
+        let moved = |batch: usize, sign: f32| -> Weights {
+            let draw = Draw { seed, layer: name, k: number(batch, 0) };
             let one = |(tensor, (shape, values)): (&String, &(Vec<usize>, Vec<f32>))| {
                 let mine = layer.is_none_or(|layer| layer.tensors.contains(tensor));
                 let unit = draw.values(Law::Normal, tensor, values.len());
@@ -94,14 +94,12 @@ fn every_layer_of_both_towers_is_what_the_definition_says() {
         if let Some(layer) = layer {
             assert_eq!(got.parameters, layer.parameters);
         }
-        let heads = [1.0, -1.0, 0.0].map(|sign| {
-            let w = moved(sign);
-            let head = zero_shot(&w, &CLASSES, 20.0);
-            (w, head)
-        });
         for (batch, images) in [0..9, 9..18].into_iter().enumerate() {
-            let [up, down, first] =
-                heads.each_ref().map(|(w, head)| loss(&world, images.clone(), w, head));
+            let [up, down, first] = [1.0, -1.0, 0.0].map(|sign| {
+                let w = moved(batch, sign);
+                let head = zero_shot(&w, &CLASSES, 20.0);
+                loss(&world, images.clone(), &w, &head)
+            });
             let expected = (up + down) / 2.0 - first;
             let rise = got.rises[batch][0];
             assert!((got.losses[batch] - first).abs() < 2e-4, "{name}");

@@ -13,7 +13,7 @@ use alphascope::checkpoint::layers::{Granularity, layers};
 use alphascope::sweep::engine::Steer;
 use alphascope::sweep::probe::SharpnessResult;
 use alphascope::sweep::spec::{Norm, SharpnessKind, SharpnessSpec};
-use alphascope::torch::sharpness::{Draw, Law, Perturbed, measure};
+use alphascope::torch::sharpness::{Draw, Law, Perturbed, measure, number};
 use alphascope::torch::staged::Runner;
 use alphascope::torch::weights::Tensors;
 use classifier::{Classifier, NAMES};
@@ -194,16 +194,20 @@ fn plainly(
 ) -> Vec<Vec<f64>> {
     let names = tensors(model, layer);
     let normalize = spec.logit_normalization;
-    let rise = |range: &std::ops::Range<usize>, k: usize, sign: f64| {
-        let draw = Draw { seed: 5, layer: layer.unwrap_or("overall"), k: k as u64 };
+    let rise = |range: &std::ops::Range<usize>, k: u64, sign: f64| {
+        let draw = Draw { seed: 5, layer: layer.unwrap_or("overall"), k };
         let w = perturbed(model, &names, spec, (draw, sign), scale);
         whole(model, range.clone(), &w, normalize)
             - whole(model, range.clone(), &model.weights, normalize)
     };
     ranges
         .iter()
-        .map(|range| {
-            let pair = |k| (rise(range, k, 1.0) + rise(range, k, -1.0)) / 2.0;
+        .enumerate()
+        .map(|(batch, range)| {
+            let pair = |pair| {
+                let k = number(batch, pair);
+                (rise(range, k, 1.0) + rise(range, k, -1.0)) / 2.0
+            };
             (0..spec.draws / 2).map(pair).collect()
         })
         .collect()

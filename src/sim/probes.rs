@@ -36,9 +36,9 @@ impl SimEngine {
         let name = layer.map_or("overall", |layer| &layer.name);
         let batch_noise = |b| normal(seed, "batch", &[on.index(), b]);
         let rises = |b: usize| match spec.kind {
-            // The draws are the same in every batch and at every point.
+            // The draws are the same at every point.
             SharpnessKind::Average => (0..spec.draws / 2)
-                .map(|k| level * (1.0 + 0.12 * normal(seed, name, &[k]) + 0.06 * batch_noise(b)))
+                .map(|k| level * (1.0 + 0.12 * normal(seed, name, &[b, k]) + 0.06 * batch_noise(b)))
                 .collect(),
             SharpnessKind::Worst => vec![(level * 6.0 * (1.0 + 0.1 * batch_noise(b))).max(0.0)],
         };

@@ -110,7 +110,7 @@ pub struct SharpnessResult {
     pub losses: Vec<f64>,
     /// \[batch\]\[draw\]: rise of the batch's loss, in nats. Average case: one
     /// entry per antithetic pair, the mean of its two rises, in the order of
-    /// pairs; the same draws in every batch. Worst case: one entry, the largest
+    /// pairs; other draws in every batch, the same at every α. Worst case: one entry, the largest
     /// rise found (≥ 0).
     pub rises: Vec<Vec<f64>>,
     /// The logit scale that the losses depend on; `None` where a stored head

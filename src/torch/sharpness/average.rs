@@ -5,7 +5,10 @@ use crate::sweep::engine::Steer;
 use crate::torch::error::{TorchError, guarded};
 use crate::torch::staged::Runner;
 
-/// \[batch\]\[pair\]: the mean rise of +δ and −δ. A pair's weights are made once for all batches.
+/// \[batch\]\[pair\]: the mean rise of +δ and −δ.
+///
+/// Every batch has draws of its own: as many passes as with the same draws in all of them, and the
+/// draws' share of the error falls by the root of the number of batches.
 pub(super) fn rises(
     runner: &mut Runner,
     asked: &Asked<'_>,
@@ -13,29 +16,34 @@ pub(super) fn rises(
 ) -> Result<Option<Vec<Vec<f64>>>, TorchError> {
     let (pairs, batches) = (asked.spec.draws / 2, runner.batches());
     let steps = (2 * pairs * batches).max(1) as f64;
-    let mut rises = vec![Vec::with_capacity(pairs); batches];
+    let mut rises = Vec::with_capacity(batches);
     let mut done = 0.0;
-    for pair in 0..pairs {
-        let unit = asked.unit(pair as u64)?;
-        let mut overlays = Vec::new();
-        for sign in [1.0, -1.0] {
-            let tensors = guarded("perturb a layer", || {
-                let delta = asked.layer.scaled(&unit)?.f_mul_scalar(sign * asked.spec.rho)?;
-                asked.layer.tensors(&asked.layer.theta.f_add(&delta)?)
-            })?;
-            overlays.push(runner.overlay(tensors)?);
-        }
-        for (batch, rises) in rises.iter_mut().enumerate() {
+    for batch in 0..batches {
+        let mut of_batch = Vec::with_capacity(pairs);
+        for pair in 0..pairs {
+            let unit = asked.unit(number(batch, pair))?;
             let mut sum = 0.0;
-            for over in &mut overlays {
+            for sign in [1.0, -1.0] {
                 if !steer.go_on(done / steps) {
                     return Ok(None);
                 }
-                sum += asked.rise(runner.loss(batch, over, asked.rule)?, batch)?;
+                let tensors = guarded("perturb a layer", || {
+                    let delta = asked.layer.scaled(&unit)?.f_mul_scalar(sign * asked.spec.rho)?;
+                    asked.layer.tensors(&asked.layer.theta.f_add(&delta)?)
+                })?;
+                let mut over = runner.overlay(tensors)?;
+                sum += asked.rise(runner.loss(batch, &mut over, asked.rule)?, batch)?;
                 done += 1.0;
             }
-            rises.push(sum / 2.0);
+            of_batch.push(sum / 2.0);
         }
+        rises.push(of_batch);
     }
     Ok(Some(rises))
+}
+
+/// Number of a batch's draw: more batches or draws change none of the others.
+#[must_use]
+pub fn number(batch: usize, pair: usize) -> u64 {
+    (batch as u64) << 32 | pair as u64
 }

@@ -11,6 +11,7 @@ mod worst;
 
 use tch::{Kind, TchError, Tensor};
 
+pub use average::number;
 pub use draws::{Draw, Law};
 
 use super::error::{TorchError, guarded};

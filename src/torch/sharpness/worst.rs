@@ -25,7 +25,7 @@ use crate::torch::staged::{Loss, Runner};
 use crate::torch::weights::Tensors;
 
 /// Numbers the draws of random starts, apart from those of the average case.
-const STARTS: u64 = 1 << 32;
+const STARTS: u64 = 1 << 63;
 
 /// \[batch\]\[one\]: the largest rise found, ≥ 0. Each batch and each restart begins anew.
 ///

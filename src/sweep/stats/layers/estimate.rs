@@ -1,7 +1,8 @@
 //! Estimates with standard errors, from the raw numbers that the journal keeps.
 
 use crate::sweep::ids::ProbeCell;
-use crate::sweep::probe::{CurvatureResult, ProbeResult, SharpnessResult};
+use crate::sweep::probe::{CurvatureResult, Probe, ProbeResult, SharpnessResult};
+use crate::sweep::spec::{SharpnessKind, SharpnessSpec};
 use crate::sweep::state::SweepState;
 
 /// A mean and its standard error.
@@ -56,11 +57,56 @@ impl Estimate {
         Some(Self { value, stderr: Some(variance.sqrt()) })
     }
 
+    /// Mean over a table \[batch\]\[pair\] whose draws are all independent: pairs
+    /// are nested in batches. `unseen` is the part of the dataset's images
+    /// that no batch has.
+    ///
+    /// The batches are drawn without replacement, so their own share of the
+    /// error shrinks with what is left unseen (Cochran 1977, §2.5 and §10.4,
+    /// two-stage sampling): with s² the variance of batch means and w² the mean variance
+    /// within batches, both unbiased, over b batches of k pairs it is
+    /// unseen · max(0, s² − w²/k)/b + w²/(bk). One pair a batch tells the two
+    /// shares not apart, and then s²/b stands whole; a single batch has w²/k
+    /// alone. `None` for an empty or ragged table.
+    #[must_use]
+    pub fn nested(table: &[Vec<f64>], unseen: f64) -> Option<Self> {
+        let (rows, columns) = (table.len(), table.first()?.len());
+        if columns == 0 || table.iter().any(|row| row.len() != columns) {
+            return None;
+        }
+        let (b, k) = (rows as f64, columns as f64);
+        let of_rows: Vec<(f64, f64)> = table.iter().map(|row| moments(row)).collect();
+        let (value, between) = moments(&of_rows.iter().map(|row| row.0).collect::<Vec<_>>());
+        let within = of_rows.iter().map(|row| row.1).sum::<f64>() / b;
+        let variance = match (rows, columns) {
+            (1, 1) => None,
+            (1, _) => Some(within / k),
+            (_, 1) => Some(between / b),
+            _ => Some((unseen * (between - within / k).max(0.0) + within / k) / b),
+        };
+        Some(Self { value, stderr: variance.map(f64::sqrt) })
+    }
+
+    /// Mean of numbers that are exact for their batch; else as [`Self::nested`].
+    #[must_use]
+    pub fn sampled(values: &[f64], unseen: f64) -> Option<Self> {
+        let Self { value, stderr } = Self::of(values)?;
+        Some(Self { value, stderr: stderr.map(|stderr| stderr * unseen.sqrt()) })
+    }
+
     /// Mean of independent numbers; `None` without any.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
         Self::crossed(&[values.to_vec()])
     }
+}
+
+/// Mean, and variance over the number less one (0 for a single number).
+fn moments(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+    (mean, if values.len() > 1 { squares / (n - 1.0) } else { 0.0 })
 }
 
 /// Sharpness of one layer (or of all at once) at one point.
@@ -78,12 +124,19 @@ pub struct Sharpness {
 }
 
 impl Sharpness {
-    /// From the raw rises; `None` when there are none, or they are ragged.
+    /// From the raw rises, when a dataset has so many images; `None` when there
+    /// are none, or they are ragged.
     #[must_use]
-    pub fn of(result: &SharpnessResult) -> Option<Self> {
+    pub fn of(result: &SharpnessResult, spec: &SharpnessSpec, images: usize) -> Option<Self> {
         let batches = result.losses.len();
+        let seen = (batches * spec.batch) as f64 / images.max(1) as f64;
+        let unseen = (1.0 - seen).clamp(0.0, 1.0);
+        let rise = match spec.kind {
+            SharpnessKind::Average => Estimate::nested(&result.rises, unseen)?,
+            SharpnessKind::Worst => Estimate::sampled(&result.rises.concat(), unseen)?,
+        };
         Some(Self {
-            rise: Estimate::crossed(&result.rises)?,
+            rise,
             loss: (batches > 0).then(|| result.losses.iter().sum::<f64>() / batches as f64)?,
             parameters: result.parameters,
             frozen: result.frozen,
@@ -102,8 +155,10 @@ impl Sharpness {
 /// other probes.
 #[must_use]
 pub fn sharpness(state: &SweepState, cell: ProbeCell) -> Option<Sharpness> {
+    let Probe::Sharpness { spec, on } = &state.probe(cell.probe)?.probe else { return None };
+    let images = state.datasets().get(on.index())?.images;
     match state.probed(cell)? {
-        ProbeResult::Sharpness(result) => Sharpness::of(result),
+        ProbeResult::Sharpness(result) => Sharpness::of(result, spec, images),
         _ => None,
     }
 }

@@ -16,6 +16,7 @@ use crate::sweep::state::SweepState;
 struct Fixture {
     correlations: Vec<Series>,
     crossed: Vec<Table>,
+    nested: Vec<Nested>,
     scores: Vec<Scores>,
     barrier: Vec<Hits>,
 }
@@ -171,6 +172,63 @@ fn crossed_errors_as_the_analysis_of_variance_has_them() {
         assert!(near(ours.value, it.value, 1e-12));
         assert!(near(ours.stderr.unwrap(), it.stderr, 1e-10), "{ours:?} {}", it.stderr);
     }
+}
+
+#[derive(Deserialize)]
+struct Nested {
+    unseen: f64,
+    #[serde(flatten)]
+    table: Table,
+}
+
+#[test]
+fn nested_errors_as_the_analysis_of_variance_has_them() {
+    for Nested { unseen, table: it } in fixture().nested {
+        let ours = Estimate::nested(&it.table, unseen).unwrap();
+        assert!(near(ours.value, it.value, 1e-12));
+        assert!(near(ours.stderr.unwrap(), it.stderr, 1e-10), "{ours:?} {}", it.stderr);
+    }
+    let row = vec![1.0, 2.0, 4.0];
+    let column: Vec<Vec<f64>> = row.iter().map(|&x| vec![x]).collect();
+    // One batch has its pairs alone; of one pair a batch nothing may be left out.
+    for table in [vec![row.clone()], column] {
+        let stderr = Estimate::nested(&table, 0.0).unwrap().stderr.unwrap();
+        assert!(near(stderr, (7.0_f64 / 9.0).sqrt(), 1e-12), "{table:?} {stderr}");
+    }
+    assert_eq!(Estimate::nested(&[vec![3.0]], 1.0).unwrap().stderr, None);
+    assert_eq!(Estimate::nested(&[vec![1.0], vec![]], 1.0), None);
+    let half = Estimate::sampled(&row, 0.25).unwrap();
+    assert!(near(half.stderr.unwrap(), (7.0_f64 / 9.0).sqrt() / 2.0, 1e-12));
+}
+
+/// Images of a finite dataset, batches drawn without replacement, draws anew: the mean of the
+/// estimated variances is the variance of the estimates, and that is much less than for a dataset
+/// without end.
+#[test]
+fn nested_errors_are_those_of_estimates_of_one_dataset() {
+    use rand::seq::SliceRandom;
+    use rand::{Rng, SeedableRng};
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(4);
+    let mut noise =
+        || (0..12).map(|_| f64::from(random.next_u32()) / 2.0_f64.powi(32)).sum::<f64>() - 6.0;
+    let mut images: Vec<f64> = (0..60).map(|_| 1.0 + noise()).collect();
+    let truth = images.iter().sum::<f64>() / 60.0;
+    let mut shuffle = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+    let (mut error, mut estimated, mut unlimited) = (0.0, 0.0, 0.0);
+    for _ in 0..4000 {
+        images.shuffle(&mut shuffle);
+        let batch = |batch: &[f64]| -> Vec<f64> {
+            let mean = batch.iter().sum::<f64>() / 10.0;
+            (0..3).map(|_| mean + 0.2 * noise()).collect()
+        };
+        let table: Vec<Vec<f64>> = images[..50].chunks(10).map(batch).collect();
+        let it = Estimate::nested(&table, 10.0 / 60.0).unwrap();
+        error += (it.value - truth).powi(2);
+        estimated += it.stderr.unwrap().powi(2);
+        unlimited += Estimate::nested(&table, 1.0).unwrap().stderr.unwrap().powi(2);
+    }
+    assert!((estimated / error - 1.0).abs() < 0.15, "{}", estimated / error);
+    assert!(unlimited > 2.0 * error, "{}", unlimited / error);
 }
 
 #[test]

@@ -6,13 +6,15 @@
 #[path = "plain/classifier.rs"]
 mod classifier;
 mod plain;
+mod world;
 
 use std::path::Path;
 
-use alphascope::sweep::engine::Steer;
+use alphascope::sweep::engine::{Engine, Steer};
 use alphascope::sweep::event::LayerInfo;
-use alphascope::sweep::probe::CurvatureResult;
-use alphascope::sweep::spec::{CurvatureSpec, Layers};
+use alphascope::sweep::ids::DatasetId;
+use alphascope::sweep::probe::{CurvatureResult, Probe, ProbeResult};
+use alphascope::sweep::spec::{CurvatureSpec, Layers, Variant};
 use alphascope::torch::curvature::{Plan, curvature};
 use alphascope::torch::hessian::signs;
 use alphascope::torch::sharpness::Draw;
@@ -20,7 +22,7 @@ use alphascope::torch::staged::{Loss, Runner};
 use classifier::Classifier;
 use rstest::rstest;
 use serde_json::Value;
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 /// A classifier of `tests/fixtures/sharpness` and its images, so many at a time.
 fn runner(model: &str, micro: usize) -> Runner {
@@ -138,4 +140,45 @@ fn it_can_be_left_and_knows_its_tensors() {
     layer.tensors.push("visual.nothing".into());
     let error = curvature(&mut runner, &layer, &spec, plan, &mut ()).unwrap_err().to_string();
     assert!(error.contains("`visual.nothing`"), "{error}");
+}
+
+/// The same through the engine, in both towers, where class weights are made by a text tower.
+#[test]
+fn the_engine_measures_it_in_both_towers() {
+    let end = |image, text| [world::image_tower(image), world::text_tower(text)];
+    let pair = world::world(&end(1, 3), &end(2, 4));
+    let mut engine = world::engine(&pair);
+    let spec = CurvatureSpec { probes: 2, iterations: 4, batch: 24, ..CurvatureSpec::default() };
+    let probe = Probe::Curvature { spec, on: DatasetId(0) };
+    let header = pair.inputs.header(String::new(), Vec::new(), |n| vec![n]);
+    assert!(engine.probe(&probe, header.layers.first(), &mut ()).is_err(), "at no point");
+    engine.set_point(world::point(0.3), &Variant::dense()).unwrap();
+    assert!(engine.probe(&probe, None, &mut ()).is_err(), "no layer");
+    for name in ["block.1", "head", "text.block.0.mlp", "text.head"] {
+        let layer = header.layers.iter().find(|layer| layer.name == name).unwrap();
+        let result = engine.probe(&probe, Some(layer), &mut ()).unwrap();
+        let Some(ProbeResult::Curvature(result)) = result else { panic!("{result:?}") };
+        assert_eq!((result.quadratic.len(), result.eigenvalues.len()), (1, 1));
+        let exact = result.quadratic[0][0];
+
+        let all = 0..24;
+        let runner = engine.staged(DatasetId(0), std::slice::from_ref(&all)).unwrap();
+        let base: Vec<Tensor> = layer.tensors.iter().map(|t| runner.weights()[t].copy()).collect();
+        let seed = pair.inputs.spec.sweep.seed;
+        let v = signs(Draw { seed, layer: name, k: 0 }, &layer.tensors, &base).unwrap();
+        let (mut along, step) = (0.0, 1e-3);
+        for sign in [1.0, -1.0] {
+            let moved = base.iter().zip(&v).map(|(x, v)| x + v * (sign * step));
+            let moved = moved.map(|x| x.set_requires_grad(true));
+            let moved = layer.tensors.iter().cloned().zip(moved).collect();
+            let mut over = runner.overlay(moved).unwrap();
+            let (_, gradient) = runner.gradient(0, &mut over, Loss::Plain).unwrap();
+            for (name, v) in layer.tensors.iter().zip(&v) {
+                along += sign * f64::try_from((&gradient[name] * v).sum(Kind::Double)).unwrap();
+            }
+        }
+        let about = along / (2.0 * step);
+        println!("{name}: {exact}, by differences {about}");
+        assert!((about - exact).abs() < 0.05 * exact.abs().max(2.0), "{name}: {about} {exact}");
+    }
 }

@@ -102,7 +102,7 @@ impl Default for SharpnessSpec {
             adaptive: true,
             scale: Scale::Own,
             rho: 0.2,
-            draws: 8,
+            draws: 16,
             steps: 20,
             restarts: 1,
             random_start: false,

@@ -14,7 +14,7 @@ use crate::demo;
 use crate::headless;
 use crate::launch::{Launch, Measure, Request, SPEC_FILE};
 use crate::report::Format;
-use crate::sim::{SimScript, SimShape};
+use crate::sim::{Loss, SimScript, SimShape};
 use crate::sweep::event::Outcome;
 use crate::sweep::journal;
 use crate::sweep::plan::Shard;
@@ -83,6 +83,10 @@ enum Sim {
     Hole,
     /// The device is lost.
     Lost,
+    /// The device's context is in an unknown state.
+    Poisoned,
+    /// Memory is short.
+    Memory,
 }
 
 impl Device {
@@ -95,6 +99,8 @@ impl Device {
             Sim::Failure => SimScript { shape: SimShape::Failure, ..script },
             Sim::Hole => SimScript { failing: vec![(DatasetId(1), AlphaId(5))], ..script },
             Sim::Lost => SimScript { fatal_after: Some(100), ..script },
+            Sim::Poisoned => SimScript { fatal_after: Some(100), loss: Loss::Poisoned, ..script },
+            Sim::Memory => SimScript { memory: Some(48), ..script },
         })
     }
 

@@ -23,6 +23,9 @@ use crate::{report, sweep};
 /// How often signals are looked at while nothing happens.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The longest time left that is told, in seconds: a hundred days.
+const LONGEST: f64 = 8_640_000.0;
+
 /// What the sweep prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -49,12 +52,16 @@ pub fn run(launch: Launch, output: Output, paused: bool) -> anyhow::Result<Outco
     }
     let mut state = SweepState::default();
     let mut stopping = false;
+    // Of the events told first, so many are not of this session.
+    let (mut old, mut began) = (handle.known, false);
     let ended = loop {
         let update = handle.updates.recv_timeout(LOOK);
         show.gone = signals.hung_up.load(Ordering::SeqCst);
         match update {
             Ok(Update::Event(event)) => {
                 state.apply(&event);
+                began |= old == 0 && matches!(*event, Event::Started { .. });
+                old = old.saturating_sub(1);
                 if !show.event(&event, &state)? && !stopping {
                     stopping = true;
                     stop(&handle.commands);
@@ -84,7 +91,15 @@ pub fn run(launch: Launch, output: Output, paused: bool) -> anyhow::Result<Outco
     };
     handle.join();
     show.bar.finish_and_clear();
-    let outcome = ended.map_err(anyhow::Error::msg)?;
+    let outcome = match ended {
+        Ok(outcome) => outcome,
+        // What was measured before is kept: an early end, not a wrong start.
+        Err(text) if began => {
+            show.say(&format!("error: {text}"));
+            Outcome::Stopped
+        }
+        Err(text) => return Err(anyhow::Error::msg(text)),
+    };
     show.finish(&state, outcome, &dir)?;
     Ok(outcome)
 }
@@ -294,7 +309,11 @@ impl Show {
         };
         let rate = progress.rate.map_or_else(String::new, |rate| {
             let left = progress.images_total.saturating_sub(progress.images_done) as f64;
-            format!(" · {rate:.0} img/s · {} left", time(left / rate.max(1e-9)))
+            let left = left / rate;
+            // Sooner nothing than nonsense.
+            let left =
+                if left < LONGEST { format!(" · {} left", time(left)) } else { String::new() };
+            format!(" · {rate:.0} img/s{left}")
         });
         self.bar.set_message(format!("{now}{rate}"));
     }

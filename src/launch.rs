@@ -15,7 +15,7 @@ pub use host::Outside;
 
 use crate::inputs::{Inputs, InputsError};
 use crate::session::{self, SessionHandle, Waker};
-use crate::sim::{SimEngine, SimScript, SimShape};
+use crate::sim::{Loss, SimEngine, SimScript, SimShape};
 use crate::sweep::command::Command;
 use crate::sweep::drive::EngineFactory;
 use crate::sweep::event::{Event, Header};
@@ -92,7 +92,9 @@ impl Measure {
             Self::Device(name) => of(["--device", name]),
             Self::Sim(script) => {
                 let shape = match script {
-                    SimScript { fatal_after: Some(_), .. } => "lost",
+                    SimScript { fatal_after: Some(_), loss: Loss::Gone, .. } => "lost",
+                    SimScript { fatal_after: Some(_), .. } => "poisoned",
+                    SimScript { memory: Some(_), .. } => "memory",
                     SimScript { failing, .. } if !failing.is_empty() => "hole",
                     SimScript { shape: SimShape::Failure, .. } => "failure",
                     SimScript { shape: SimShape::Success, .. } => "success",

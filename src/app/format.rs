@@ -138,7 +138,8 @@ pub fn rate(value: f64) -> String {
 pub fn left(seconds: f64) -> String {
     let up = |seconds: f64, to: f64| ((seconds / to).ceil() * to) as u64;
     match seconds {
-        s if !s.is_finite() || s < 0.0 => "?".to_string(),
+        // Over a hundred days it is no estimate.
+        s if !(0.0..8_640_000.0).contains(&s) => "?".to_string(),
         s if s <= 20.0 => format!("{} s", up(s, 5.0)),
         s if s <= 60.0 => format!("{} s", up(s, 10.0)),
         s if s <= 3_600.0 => format!("{} min", up(s, 60.0) / 60),
@@ -239,6 +240,8 @@ mod tests {
         assert_eq!(left(4_700.0), "1 h 20 min");
         assert_eq!(left(3_601.0), "1 h 10 min");
         assert_eq!(left(100_000.0), "1 d 4 h");
-        assert_eq!(left(f64::INFINITY), "?");
+        for nonsense in [f64::INFINITY, f64::NAN, -1.0, 1e300, 1e9] {
+            assert_eq!(left(nonsense), "?");
+        }
     }
 }

@@ -49,6 +49,8 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Ended(result) => {
             if let Err(message) = &result {
                 model.say(Level::Error, message.as_str());
+                // Its words, not only that there was an error.
+                model.live.log = true;
             }
             let leave = model.live.requested.stop.is_some();
             model.ended = Some(result);

@@ -12,7 +12,7 @@ use crate::sweep::state::SweepState;
 pub(super) fn run(dir: &Path, format: Format, out: Option<&Path>) -> anyhow::Result<u8> {
     let mut reader = journal::Reader::open(dir)?;
     let state = SweepState::replay(&reader.poll()?);
-    if let Some(text) = journal::damage(reader.damaged) {
+    if let Some(text) = reader.complaint() {
         writeln!(io::stderr(), "warning: {text}").context("cannot write to stderr")?;
     }
     if format == Format::Png && out.is_none() && io::stdout().is_terminal() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::attach::attach;
 use crate::session::{SessionHandle, Update, Waker};
 use crate::sweep::event::{Event, Level};
-use crate::sweep::journal::{self, JournalError, Reader};
+use crate::sweep::journal::{JournalError, Reader};
 
 /// Between two looks at the files' sizes.
 const LOOK: Duration = Duration::from_millis(250);
@@ -34,11 +34,11 @@ pub fn watch(dir: &Path, waker: Waker) -> Result<SessionHandle, JournalError> {
     let follow = move || {
         // Every shard's journal begins with the same header: one is enough.
         let mut header = false;
-        let mut told = 0;
+        let mut told = (0, 0);
         loop {
-            if reader.damaged > told {
-                told = reader.damaged;
-                let text = journal::damage(told).unwrap_or_default();
+            let left_out = (reader.damaged, reader.unknown);
+            if let Some(text) = reader.complaint().filter(|_| left_out != told) {
+                told = left_out;
                 events.push(Event::Notice { level: Level::Warning, text });
             }
             events.retain(|event| {

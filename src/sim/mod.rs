@@ -13,7 +13,7 @@ pub use layers::layers;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
+use crate::sweep::engine::{BatchOutcome, Engine, EngineError, GONE, POISONED, Steer};
 use crate::sweep::event::{Header, LayerInfo};
 use crate::sweep::ids::{Alpha, AlphaId, DatasetId};
 use crate::sweep::probe::{Probe, ProbeResult};
@@ -29,6 +29,28 @@ pub enum SimShape {
     Failure,
 }
 
+/// How the pretended device is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loss {
+    /// It is not there any more.
+    #[default]
+    Gone,
+    /// Its context is in an unknown state.
+    Poisoned,
+}
+
+impl Loss {
+    fn message(self) -> String {
+        match self {
+            Self::Gone => format!("the pretended device failed: {GONE}"),
+            Self::Poisoned => format!(
+                "compute logits: the GPU failed: CUDA error: an illegal memory access was \
+                 encountered (pretended); {POISONED}"
+            ),
+        }
+    }
+}
+
 /// What the pretend engine does.
 #[derive(Clone, Debug, Default)]
 pub struct SimScript {
@@ -41,6 +63,10 @@ pub struct SimScript {
     pub failing_layers: Vec<(String, AlphaId)>,
     /// The device is lost after so many batches.
     pub fatal_after: Option<usize>,
+    /// How it is lost.
+    pub loss: Loss,
+    /// So many images fit into memory at once, at most.
+    pub memory: Option<usize>,
     /// The engine panics after so many batches.
     pub panic_after: Option<usize>,
     /// Time a batch takes, or a whole forward pass of a probe.
@@ -55,13 +81,25 @@ pub struct SimEngine {
     alpha: Alpha,
     variant: Variant,
     batches: usize,
+    /// Images per pass; halved where memory is short.
+    micro: usize,
+    told: Vec<String>,
 }
 
 impl SimEngine {
     /// For the datasets and the grid of `header`.
     #[must_use]
     pub fn new(header: Header, script: SimScript) -> Self {
-        Self { header, script, alpha: Alpha::ZERO_SHOT, variant: Variant::dense(), batches: 0 }
+        let micro = header.batch.max(1);
+        Self {
+            header,
+            script,
+            alpha: Alpha::ZERO_SHOT,
+            variant: Variant::dense(),
+            batches: 0,
+            micro,
+            told: Vec::new(),
+        }
     }
 
     /// The accuracy that is pretended of the present variant, as a fraction.
@@ -93,7 +131,7 @@ impl SimEngine {
     fn step(&mut self, part: f64) -> Result<(), EngineError> {
         self.batches += 1;
         if self.script.fatal_after.is_some_and(|after| self.batches > after) {
-            return Err(EngineError::Fatal("the pretended device is gone".into()));
+            return Err(EngineError::Fatal(self.script.loss.message()));
         }
         if self.script.panic_after.is_some_and(|after| self.batches > after) {
             #[allow(clippy::panic)] // it is what was asked for
@@ -101,6 +139,21 @@ impl SimEngine {
         }
         if !self.script.pause.is_zero() {
             std::thread::sleep(self.script.pause.mul_f64(part));
+        }
+        Ok(())
+    }
+
+    /// Halves the images per pass until they fit, as the real engine does.
+    fn fit(&mut self, images: usize) -> Result<(), EngineError> {
+        let Some(room) = self.script.memory else { return Ok(()) };
+        while self.micro.min(images) > room {
+            if self.micro.min(images) == 1 {
+                let text = "embed images: out of memory: not even one image fits (pretended)";
+                return Err(EngineError::Cell(text.into()));
+            }
+            let many = self.micro.min(images);
+            self.micro = many / 2;
+            self.told.push(crate::sweep::engine::short_of_memory(many, self.micro));
         }
         Ok(())
     }
@@ -123,6 +176,10 @@ impl SimEngine {
 impl Engine for SimEngine {
     fn device(&self) -> String {
         "pretend engine (no model is run)".into()
+    }
+
+    fn told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.told)
     }
 
     fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {
@@ -168,6 +225,7 @@ impl Engine for SimEngine {
         positions: Range<usize>,
     ) -> Result<BatchOutcome, EngineError> {
         self.step(1.0)?;
+        self.fit(positions.len())?;
         if self.here().is_some_and(|here| self.script.failing.contains(&(dataset, here))) {
             return Err(EngineError::Cell(format!("pretended failure at α = {}", self.alpha)));
         }

@@ -31,6 +31,23 @@ pub struct BatchOutcome {
 /// with rounding.
 pub const NEAR_TIE: f64 = 1e-4;
 
+/// What to do after an error that leaves a GPU's context in an unknown state:
+/// this process can ask nothing more of it.
+pub const POISONED: &str = "nothing more can be asked of this GPU by this process; go on with the \
+                            run in a new one, on another device (`--device`) if it fails again";
+/// What to do when a device is not there any more.
+pub const GONE: &str = "the device is not there any more; see `alphascope devices` and nvidia-smi \
+                        (it may need a reset), then go on with the run there or with `--device cpu`";
+
+/// What people are told when so many images a pass do not fit in memory.
+#[must_use]
+pub fn short_of_memory(many: usize, now: usize) -> String {
+    format!(
+        "out of memory with {many} images a pass: going on with {now}; results do not change, a \
+         smaller `batch` avoids the retries"
+    )
+}
+
 /// Why a batch could not be measured.
 #[derive(Debug, Error)]
 pub enum EngineError {
@@ -99,6 +116,12 @@ pub trait Engine {
         layer: Option<&LayerInfo>,
         steer: &mut dyn Steer,
     ) -> Result<Option<ProbeResult>, EngineError>;
+
+    /// What a person should know of what happened since the last call: that
+    /// memory was short, say, and what was done about it. Mostly nothing.
+    fn told(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Says which positions the next round will ask for, so that their images
     /// can be decoded meanwhile. A hint: doing nothing is right too.

@@ -50,6 +50,15 @@ pub enum JournalError {
         /// What was found.
         source: std::io::Error,
     },
+    /// The run folder is not there any more.
+    #[error(
+        "the run folder {path} is not there any more: what was written is where it went; put it \
+         back, then go on with the run"
+    )]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// There is no journal.
     #[error(
         "{path} is not a run folder: expected events.jsonl in it, found none; give the folder \
@@ -158,8 +167,10 @@ impl Journal {
     /// can be used again: what was written before stands. When another process
     /// has taken the run over.
     pub fn append(&mut self, event: &Event) -> Result<(), JournalError> {
-        let lost = |source| JournalError::Lost { path: self.path.clone(), source };
-        self.lock.check().map_err(lost)?;
+        self.lock.check().map_err(|source| match self.path.parent() {
+            Some(dir) if !dir.exists() => JournalError::Gone { path: dir.into() },
+            _ => JournalError::Lost { path: self.path.clone(), source },
+        })?;
         let mut line = serde_json::to_vec(event)
             .map_err(|error| io("write", &self.path)(std::io::Error::other(error)))?;
         line.push(b'\n');
@@ -189,6 +200,8 @@ pub struct Reader {
     read: BTreeMap<PathBuf, u64>,
     /// Whole lines that are no event: damaged ones.
     pub damaged: usize,
+    /// Whole lines of kinds that this version does not know.
+    pub unknown: usize,
 }
 
 impl Reader {
@@ -197,7 +210,7 @@ impl Reader {
     /// # Errors
     /// When there is no journal in it.
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
-        let mut reader = Self { dir: dir.into(), read: BTreeMap::new(), damaged: 0 };
+        let mut reader = Self { dir: dir.into(), read: BTreeMap::new(), damaged: 0, unknown: 0 };
         reader.look()?;
         if reader.read.is_empty() {
             return Err(JournalError::NotARun { path: dir.into() });
@@ -247,7 +260,10 @@ impl Reader {
             let Some(last) = bytes.iter().rposition(|&byte| byte == b'\n') else { continue };
             for line in bytes[..last].split(|&byte| byte == b'\n') {
                 match serde_json::from_slice(line) {
-                    Ok(event) => events.push(event),
+                    Ok(event) => {
+                        self.unknown += usize::from(event == Event::Unknown);
+                        events.push(event);
+                    }
                     Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
                     Err(_) => self.damaged += 1,
                 }
@@ -260,6 +276,17 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// What people are told of lines that were left out so far; nothing where
+    /// there are none.
+    #[must_use]
+    pub fn complaint(&self) -> Option<String> {
+        let parts: Vec<String> =
+            damage(self.damaged).into_iter().chain(newer(self.unknown)).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
 /// All events of the run in `dir`.
 ///
 /// # Errors
@@ -268,9 +295,18 @@ pub fn read(dir: &Path) -> Result<Vec<Event>, JournalError> {
     Reader::open(dir)?.poll()
 }
 
+/// What people are told of lines of a later version; nothing where there are none.
+fn newer(lines: usize) -> Option<String> {
+    let these = match lines {
+        0 => return None,
+        1 => "1 line of the run's journal is of a kind".to_string(),
+        n => format!("{n} lines of the run's journal are of kinds"),
+    };
+    Some(format!("{these} that this version does not know: kept, and left out here"))
+}
+
 /// What people are told of damaged lines; nothing where there are none.
-#[must_use]
-pub fn damage(lines: usize) -> Option<String> {
+fn damage(lines: usize) -> Option<String> {
     let these = match lines {
         0 => return None,
         1 => "1 line of the run's journal is".to_string(),
@@ -331,6 +367,19 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_went_away_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, moved) = (dir.path().join("run"), dir.path().join("moved"));
+        let mut journal = Journal::open(&run, Shard::whole()).unwrap();
+        journal.append(&notice("ours")).unwrap();
+        std::fs::rename(&run, &moved).unwrap();
+        let error = journal.append(&notice("too late")).unwrap_err();
+        assert!(matches!(error, JournalError::Gone { .. }), "{error}");
+        assert!(!run.exists(), "nothing was made anew");
+        assert_eq!(read(&moved).unwrap(), [notice("ours")]);
+    }
+
+    #[test]
     fn every_torn_end_is_cut_off() {
         let dir = tempfile::tempdir().unwrap();
         let lines: Vec<String> = ["one", "zwö", "three"]
@@ -363,6 +412,9 @@ mod tests {
         assert_eq!(reader.damaged, 1);
         assert!(damage(1).unwrap().starts_with("1 line of the run's journal is damaged"));
         assert_eq!(damage(0), None);
+        assert_eq!(reader.unknown, 1);
+        let said = reader.complaint().unwrap();
+        assert!(said.contains("damaged") && said.contains("1 line of the run's journal is of a"));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct TorchEngine {
     pub(super) standing: Option<Standing>,
     name: String,
     notices: Vec<String>,
+    /// Those of them that nobody was told yet.
+    untold: Vec<String>,
 }
 
 /// A point of a variant's path.
@@ -112,6 +114,7 @@ impl TorchEngine {
             standing: None,
             name: String::new(),
             notices: Vec::new(),
+            untold: Vec::new(),
         };
         if engine.inputs.spec.sweep.batchnorm == BatchNorm::Recompute {
             let notice = engine.recompute_statistics()?;
@@ -125,6 +128,7 @@ impl TorchEngine {
             name.push_str(", bf16");
         }
         engine.name = name;
+        engine.untold.clone_from(&engine.notices);
         engine.keep_activations(activations_budget(device));
         Ok(engine)
     }
@@ -267,6 +271,11 @@ pub(super) fn sorted(error: TorchError, doing: &str) -> EngineError {
 impl Engine for TorchEngine {
     fn device(&self) -> String {
         self.name.clone()
+    }
+
+    fn told(&mut self) -> Vec<String> {
+        let first = std::mem::take(&mut self.untold);
+        first.into_iter().chain(memory::notes()).collect()
     }
 
     fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {

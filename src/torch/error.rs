@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tch::TchError;
 use thiserror::Error;
 
+use crate::sweep::engine::{GONE, POISONED};
+
 /// A step on libtorch that did not work.
 #[derive(Debug, Error)]
 pub enum TorchError {
@@ -17,11 +19,16 @@ pub enum TorchError {
         message: String,
     },
     /// The device is in an unknown state; nothing more can be computed on it.
-    #[error(
-        "{doing}: the GPU failed: {message}; resume the run, on another device (`--device`) if it \
-         fails again"
-    )]
+    #[error("{doing}: the GPU failed: {message}; {POISONED}")]
     Device {
+        /// What was being done.
+        doing: String,
+        /// libtorch's first line.
+        message: String,
+    },
+    /// The device is not there any more.
+    #[error("{doing}: the GPU failed: {message}; {GONE}")]
+    Gone {
         /// What was being done.
         doing: String,
         /// libtorch's first line.
@@ -44,7 +51,7 @@ pub enum TorchError {
 const MEMORY: [&str; 4] =
     ["out of memory", "not enough memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"];
 /// Words for errors after which a CUDA context answers nothing any more.
-const DEVICE: [&str; 7] = [
+const DEVICE: [&str; 9] = [
     "CUDA error",
     "CUDA driver error",
     "device-side assert",
@@ -52,6 +59,18 @@ const DEVICE: [&str; 7] = [
     "unspecified launch failure",
     "CUBLAS_STATUS_EXECUTION_FAILED",
     "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUBLAS_STATUS_INTERNAL_ERROR",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+];
+/// … for a device that is not there any more: pulled out, reset, or fallen off the bus.
+const GONE_WORDS: [&str; 7] = [
+    "no CUDA-capable device",
+    "No CUDA GPUs are available",
+    "device(s) is/are busy or unavailable",
+    "invalid device ordinal",
+    "GPU is lost",
+    "device not ready",
+    "uncorrectable ECC error",
 ];
 
 impl TorchError {
@@ -65,6 +84,8 @@ impl TorchError {
         let message = first.trim().to_string();
         if has(&MEMORY) {
             Self::Memory { doing, message }
+        } else if has(&GONE_WORDS) {
+            Self::Gone { doing, message }
         } else if has(&DEVICE) {
             Self::Device { doing, message }
         } else {
@@ -81,7 +102,7 @@ impl TorchError {
     /// True when the device must be given up.
     #[must_use]
     pub fn is_device(&self) -> bool {
-        matches!(self, Self::Device { .. })
+        matches!(self, Self::Device { .. } | Self::Gone { .. })
     }
 }
 
@@ -120,6 +141,8 @@ mod tests {
             sort("DefaultCPUAllocator: not enough memory: you tried to allocate 8").is_memory()
         );
         assert!(sort("CUDA error: an illegal memory access was encountered").is_device());
+        let gone = sort("CUDA error: no CUDA-capable device is detected");
+        assert!(gone.is_device() && gone.to_string().contains("nvidia-smi"), "{gone}");
         assert!(!sort("mat1 and mat2 shapes cannot be multiplied").is_device());
         let text = sort("shapes differ\nException raised from f at g.cpp:1\nframe #0").to_string();
         assert_eq!(text, "forward: shapes differ");

@@ -1,10 +1,28 @@
-//! How much memory is free, for plans.
+//! How much memory is free, for plans, and what is said where it was too little.
 
+use std::cell::RefCell;
 use std::fs;
 
 use tch::Device;
 
+use super::error::TorchError;
 use super::runtime;
+
+thread_local! {
+    /// For people; an engine lives on one thread, and so do its notes.
+    static NOTES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps what a person should know of short memory, and logs what libtorch said.
+pub(super) fn note(text: String, error: &TorchError) {
+    tracing::warn!("{error}; {text}");
+    NOTES.with_borrow_mut(|notes| notes.push(text));
+}
+
+/// What was kept on this thread since the last call.
+pub(super) fn notes() -> Vec<String> {
+    NOTES.take()
+}
 
 /// Bytes that a new use could take without displacing another; `None` where the system does not
 /// tell.

@@ -9,6 +9,7 @@ use super::clip::{FirstNotFinite, ImageTower, Pass, TextTower, normalized};
 use super::error::{TorchError, guarded};
 use super::heads::{ClassPrompts, Head, StoredHead, zero_shot};
 use super::kept::{Kept, Part};
+use super::memory;
 use super::path::PathWeights;
 use super::staged::{Place, place};
 use super::statistics::Statistics;
@@ -16,6 +17,7 @@ use super::weights::Tensors;
 use crate::checkpoint::resnet::is_statistic;
 use crate::checkpoint::{Architecture, End, Pair};
 use crate::sparsify::{Plan, Zeros};
+use crate::sweep::engine::short_of_memory;
 use crate::sweep::ids::{Alpha, DatasetId};
 
 /// The image tower on the path, and the text tower where a head needs it.
@@ -474,7 +476,7 @@ impl MicroBatch {
                 }
                 Err(error) if error.is_memory() && many > 1 => {
                     self.0 = many / 2;
-                    tracing::warn!("{error}; going on with {} at a time", self.0);
+                    memory::note(short_of_memory(many, self.0), &error);
                 }
                 Err(error) => return Err(error),
             }
@@ -498,9 +500,12 @@ mod tests {
             pieces.push(range);
             Ok(())
         };
+        drop(memory::notes());
         let mut micro = MicroBatch(16);
         micro.over(9, &mut step).unwrap();
         assert_eq!(micro.size(), 4);
+        let said = memory::notes();
+        assert!(said.len() == 1 && said[0].contains("going on with 4"), "{said:?}");
         micro.over(4, &mut step).unwrap();
         assert_eq!(pieces, [0..4, 4..8, 8..9, 0..4]);
     }

@@ -136,6 +136,16 @@ impl Rig {
         (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
     }
 
+    /// The program on pipes, as a shell script has it.
+    pub fn spawn(&self, args: &[&str]) -> std::process::Child {
+        use std::process::Stdio;
+        let mut command = std::process::Command::new(Self::program());
+        command.args(args).current_dir(self.path("models")).env_clear();
+        command.envs(self.home()).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
     /// Who has the run now.
     pub fn holder(&self) -> Option<i32> {
         let holders = alphascope::sweep::lock::holders(Path::new(&self.out));

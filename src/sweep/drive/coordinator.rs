@@ -33,6 +33,8 @@ pub(super) struct Coordinator<'a> {
     started: bool,
     /// Asked before the engines were ready.
     early: Vec<Command>,
+    /// Said by engines before all were ready.
+    first_words: Vec<String>,
     pause_asked: bool,
     stop_asked: bool,
     /// Asked to be left out, and still in hand.
@@ -94,6 +96,7 @@ impl<'a> Coordinator<'a> {
             began: Instant::now(),
             started: false,
             early: Vec::new(),
+            first_words: Vec::new(),
             pause_asked: false,
             stop_asked: false,
             leaving: Vec::new(),
@@ -153,6 +156,13 @@ impl<'a> Coordinator<'a> {
     fn hear(&mut self, told: Told) {
         match told {
             Told::Ready(worker, device) => self.devices[worker.index()] = Some(device),
+            Told::Said(worker, text) => match self.devices.get(worker.index()) {
+                _ if !self.started => self.first_words.push(text),
+                Some(Some(device)) if self.devices.len() > 1 => {
+                    self.say(Level::Warning, format!("{device}: {text}"));
+                }
+                _ => self.say(Level::Warning, text),
+            },
             Told::Waiting => {}
             Told::Step(worker, unit, done) => self.step(worker, &unit, done),
             Told::Done(worker, unit, event) => {
@@ -427,6 +437,9 @@ impl<'a> Coordinator<'a> {
         for message in self.lost.clone() {
             self.say(Level::Error, format!("a worker could not start: {message}"));
         }
+        for text in std::mem::take(&mut self.first_words) {
+            self.say(Level::Warning, text);
+        }
         for command in std::mem::take(&mut self.early) {
             self.obey(command);
         }
@@ -434,7 +447,7 @@ impl<'a> Coordinator<'a> {
     }
 
     fn step(&mut self, worker: WorkerId, unit: &Unit, done: f64) {
-        self.meter.step(worker, (unit.cost() as f64 * done) as u64);
+        self.meter.step(worker, (unit.cost() as f64 * done) as u64, Instant::now());
         let images_total = self.meter.whole() + self.queue.lock().work_left();
         let images_done = self.meter.done();
         self.sink.progress(Progress {

@@ -86,6 +86,8 @@ pub fn drive(
 /// What workers tell the coordinator.
 enum Told {
     Ready(WorkerId, String),
+    /// Something a person should know.
+    Said(WorkerId, String),
     /// A worker waits: for work, or for the end of a pause.
     Waiting,
     /// So much of the unit in hand is done, from 0 to 1.

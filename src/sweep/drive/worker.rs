@@ -51,6 +51,7 @@ impl<'a> Worker<'a> {
     }
 
     fn measure_all(&self, mut engine: Box<dyn Engine>) {
+        self.pass_on(&mut *engine);
         let mut announced = None;
         while let Some(job) = self.next() {
             if let Unit::Accuracy { round, .. } = job.unit
@@ -66,14 +67,25 @@ impl<'a> Worker<'a> {
                 End::Lost(message) => Some(message.clone()),
                 _ => None,
             };
+            if lost.is_none() {
+                self.pass_on(&mut *engine);
+            }
             // Whoever waits may take what is given back.
             let told = self.queue.change(|state| state.end(self.id, job.unit, end));
             self.tell(told);
             if let Some(message) = lost {
                 self.tell(Told::Lost(self.id, message));
+                // Not even freed: on a device in an unknown state that may fail
+                // too, and there is nobody left to catch it.
+                std::mem::forget(engine);
                 return;
             }
         }
+    }
+
+    /// What the engine has to say.
+    fn pass_on(&self, engine: &mut dyn Engine) {
+        engine.told().into_iter().for_each(|text| self.tell(Told::Said(self.id, text)));
     }
 
     /// Lets the engine prepare what the round after this one will read.
@@ -164,6 +176,7 @@ impl<'a> Worker<'a> {
             let end = (start + self.header.batch.max(1)).min(positions.end);
             engine.set_point(alpha, &job.variant)?;
             let batch = engine.evaluate(cell.dataset, start..end)?;
+            self.pass_on(engine);
             sum.add(&batch, end - start)?;
             start = end;
             let done = (start - positions.start) as f64 / positions.len() as f64;

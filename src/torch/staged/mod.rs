@@ -30,9 +30,11 @@ pub use work::Work;
 use super::clip::{ImageTower, Pass, TextTower, Tokens, normalized};
 use super::error::{TorchError, guarded};
 use super::heads::{Head, PromptSet};
+use super::memory;
 use super::weights::{Named, Tensors};
 use crate::checkpoint::Architecture;
 use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT};
+use crate::sweep::engine::short_of_memory;
 
 /// Where class weights come from.
 #[derive(Debug)]
@@ -327,9 +329,12 @@ impl Runner {
                         if self.micro == 1 {
                             return Err(error);
                         }
+                        let many = self.micro;
                         self.micro /= 2;
+                        memory::note(short_of_memory(many, self.micro), &error);
+                        continue;
                     }
-                    tracing::warn!("{error}; going on with {} images at a time", self.micro);
+                    tracing::warn!("{error}; going on with fewer kept activations");
                 }
                 done => return done,
             }

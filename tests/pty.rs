@@ -228,6 +228,77 @@ fn the_set_up_screen_chooses_two_files_and_tells_that_they_do_not_match() {
     assert_eq!(it.wait(), 0);
 }
 
+/// Every kind of checkpoint, files that are none, and a pipe that nobody writes
+/// to, among so many files that a screen that read them would stand still.
+#[test]
+fn the_browser_tells_every_kind_among_five_thousand_files_and_a_pipe() {
+    let rig = Rig::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let from = |name: &str, to: &str| {
+        std::fs::copy(fixtures.join(name), rig.path("models").join(to)).unwrap();
+    };
+    from("parity/gelu.safetensors", "run-0000.safetensors");
+    for i in 1..5000 {
+        let name = format!("run-{i:04}.safetensors");
+        std::fs::hard_link(rig.path("models/run-0000.safetensors"), rig.path("models").join(name))
+            .unwrap();
+    }
+    let kinds = ["zip.pt", "legacy.pt", "module.pt", "openai.pt", "bfloat.pth", "wise-ft.pt"];
+    for name in kinds {
+        from(&format!("containers/{name}"), &format!("kind-{name}"));
+    }
+    std::fs::write(rig.path("models/kind-empty.bin"), b"").unwrap();
+    std::fs::write(rig.path("models/kind-text.ckpt"), b"no checkpoint at all").unwrap();
+    // The first of all: highlighted when the folder opens, and read first.
+    rig.pipe("models/a-pipe.safetensors");
+    let mut it = rig.start_in("models", &[], 180, 30);
+    it.until("the form", |screen| screen.contains("set up a sweep"));
+    it.press("\r");
+    let row = |screen: &str, name: &str, fact: &str| {
+        screen.lines().any(|line| line.contains(name) && line.contains(fact))
+    };
+    it.until("the pipe's error", |screen| row(screen, "a-pipe", "not a regular file"));
+    // The highlight goes over a page of files at a time, up and down again.
+    it.press(&"\x1b[6~".repeat(40));
+    it.press("\x1b[H");
+    it.until("the top again", |screen| row(screen, "a-pipe", "not a regular file"));
+    it.press("\x1b[F");
+    it.until("the last file", |screen| row(screen, "run-4999", "62 tensors"));
+    it.press("kind-");
+    for (name, fact) in [
+        ("kind-zip.pt", "PyTorch zip"),
+        ("kind-legacy.pt", "PyTorch legacy"),
+        ("kind-module.pt", "50 tensors"),
+        ("kind-openai.pt", "TorchScript"),
+        ("kind-bfloat.pth", "bf16"),
+        ("kind-wise-ft.pt", "tensors"),
+        ("kind-empty.bin", "✗"),
+        ("kind-text.ckpt", "✗"),
+    ] {
+        it.until(name, |screen| row(screen, name, fact));
+    }
+    it.press("\x15run-2718");
+    it.until("one of many", |screen| row(screen, "run-2718", "62 tensors"));
+    it.press("\x15a-pipe\r");
+    it.until("the pipe in the form", |screen| {
+        !screen.contains("Choose the zero") && screen.contains("not a regular file")
+    });
+    // The same folder, and pipes in a folder of shards, as datasets.
+    std::fs::create_dir(rig.path("models/shards")).unwrap();
+    std::fs::write(rig.path("models/shards/classnames.txt"), "cat\ndog\n").unwrap();
+    rig.pipe("models/shards/0.tar");
+    rig.pipe("models/b-pipe.tar");
+    it.press("\x1b[B\r");
+    it.until("the browser for datasets", |screen| screen.contains("Choose a dataset"));
+    it.press("b-pipe");
+    it.until("the pipe's error", |screen| row(screen, "b-pipe", "pipe, socket or device"));
+    it.press("\x15shards");
+    it.until("the folder's error", |screen| row(screen, "shards/", "no dataset itself"));
+    it.press("\x03");
+    assert_eq!(it.wait(), 0);
+    it.check_restored();
+}
+
 /// The list fills while keys are answered; runs are opened, left and deleted.
 #[test]
 fn a_library_of_five_hundred_runs() {

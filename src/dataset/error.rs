@@ -1,6 +1,7 @@
 //! What can be wrong with a dataset.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -78,6 +79,16 @@ fn first_few(failed: &[(String, String)]) -> String {
         text.push_str(&format!(" and {} more", failed.len() - 3));
     }
     text
+}
+
+/// Opens a file of a dataset. A pipe is refused: to open it is to wait for a writer.
+pub(crate) fn open_file(path: &Path) -> Result<File, DatasetError> {
+    let kind = std::fs::metadata(path).map_err(DatasetError::read(path))?;
+    if !kind.is_file() {
+        let message = "expected a file, got a pipe, socket, device or folder of that name; remove it or give another path";
+        return Err(DatasetError::layout(path, message));
+    }
+    File::open(path).map_err(DatasetError::read(path))
 }
 
 impl DatasetError {

@@ -47,6 +47,12 @@ impl Rig {
         self.folder.path().join(name)
     }
 
+    /// A pipe that nobody writes to: who opens it waits.
+    pub fn pipe(&self, name: &str) {
+        let made = std::process::Command::new("mkfifo").arg(self.path(name)).status().unwrap();
+        assert!(made.success());
+    }
+
     /// The run folder.
     pub fn out(&self) -> &str {
         &self.out

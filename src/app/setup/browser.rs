@@ -45,7 +45,8 @@ impl Wanted {
         match self {
             _ if entry.folder => true,
             Self::ZeroShot | Self::FineTuned => {
-                ends(&[".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl"])
+                let shards = ".index.json";
+                ends(&[".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl", shards])
             }
             Self::Dataset => ends(&[".tar", ".parquet"]),
             Self::Output => false,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::{Gathered, Named, check_labels};
+use crate::dataset::error::open_file;
 use crate::dataset::{DatasetError, Entry, Problem, imagenet, shards};
 use crate::sweep::spec::DatasetSpec;
 
@@ -42,7 +43,7 @@ fn open_shards(
         .par_iter()
         .enumerate()
         .map(|(number, path)| {
-            let file = File::open(path).map_err(DatasetError::read(path))?;
+            let file = open_file(path)?;
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             Ok((shards::index(path, number, &file, names)?, file))
         })

@@ -5,7 +5,6 @@ mod pages;
 mod schema;
 mod thrift;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use pages::{Page, Source};
 use schema::{Columns, LabelKind};
 
-use super::error::DatasetError;
+use super::error::{DatasetError, open_file};
 use super::quiet::quiet;
 use super::{Entry, Location};
 
@@ -84,7 +83,7 @@ impl Table {
     /// When the file is no parquet file, is cut short, contradicts itself, or
     /// has no usable columns.
     pub fn open(path: &Path, asked: Asked<'_>) -> Result<(Self, Labels), DatasetError> {
-        let file = File::open(path).map_err(DatasetError::read(path))?;
+        let file = open_file(path)?;
         let length = file.metadata().map_err(DatasetError::read(path))?.len();
         let source = Arc::new(Source { file, length });
         let wrong = |message: String| DatasetError::layout(path, message);

@@ -8,7 +8,7 @@ mod script;
 
 use alphascope::app::live::Target;
 use alphascope::app::{Charset, Depth, Key, Look, Message, Model, Palette, update};
-use alphascope::sweep::event::{Event, Level, Outcome};
+use alphascope::sweep::event::{Benchmark, Event, Level, Outcome};
 use alphascope::sweep::ids::{DatasetId, RoundId};
 use alphascope::ui::{self, Theme};
 use ratatui::style::Color;
@@ -97,6 +97,24 @@ fn a_table_shows_every_alpha_at_80x24() {
         .collect();
     let grid = ["α", "0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "1"];
     assert_eq!(rows, grid, "{text}");
+}
+
+/// Beside its numbers, and where there is no room for that, in the line of the
+/// dataset in focus.
+#[test]
+fn a_part_of_a_published_dataset_carries_both_numbers() {
+    let mut part = Script::good();
+    let info = &mut part.header.datasets[1];
+    info.benchmark = Some(Benchmark::new("ImageNet-R", info.images + 2));
+    let badge = format!("{}/{}", info.images, info.images + 2);
+    for size in [(200, 60), (120, 40), (80, 24)] {
+        let mut model = fold(&part.whole(), TRUE, size);
+        let wide = symbols(&draw(&model));
+        assert_eq!(wide.matches(&badge).count(), usize::from(size.0 == 200), "{wide}");
+        model.live.focus = Some(Target::Dataset(DatasetId(1)));
+        let focused = symbols(&draw(&model));
+        assert!(focused.contains(&badge), "{focused}");
+    }
 }
 
 #[rstest]

@@ -42,8 +42,11 @@ fn answer(state: &mut State, effects: Vec<Effect>) {
                 path,
                 Ok(DataFacts {
                     layout: "WebDataset".into(),
-                    images: 50_000,
+                    images: 49_999,
+                    badge: Some("49999/50000".into()),
+                    benchmark: Some("ImageNet".into()),
                     classes: 1000,
+                    each: (49, 50),
                     problems: vec![],
                 }),
             ),

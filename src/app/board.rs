@@ -71,6 +71,9 @@ pub struct Curve {
     pub target: Target,
     /// The dataset's name, or `OOD mean`.
     pub name: String,
+    /// So many of the published dataset's images, as `9998/10000`; `None` where it is none, or
+    /// whole.
+    pub badge: Option<String>,
     /// ID or OOD.
     pub role: Role,
     /// Classes among the logits; 0 for a mean.
@@ -238,6 +241,7 @@ fn dataset(run: &SweepState, variant: VariantId, id: DatasetId, alphas: &[f64]) 
     let mut curve = Curve {
         target: Target::Dataset(id),
         name: info.name.clone(),
+        badge: info.badge(),
         role: info.role,
         classes: info.classes,
         best: None,
@@ -304,6 +308,7 @@ fn mean(run: &SweepState, variant: VariantId, curves: &[Curve], alphas: &[f64]) 
     let mut curve = Curve {
         target: Target::Mean,
         name: "OOD mean".to_string(),
+        badge: None,
         role: Role::Ood,
         classes: 0,
         points: points.collect(),

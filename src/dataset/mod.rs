@@ -230,6 +230,17 @@ impl Dataset {
         self.0.entries[i].label as usize
     }
 
+    /// Images of the smallest and of the largest class.
+    #[must_use]
+    pub fn images_per_class(&self) -> (usize, usize) {
+        let mut counts = vec![0; self.classes().len()];
+        for entry in &self.0.entries {
+            counts[entry.label as usize] += 1;
+        }
+        let fewest = counts.iter().min().copied().unwrap_or(0);
+        (fewest, counts.iter().max().copied().unwrap_or(0))
+    }
+
     /// The name of image `i`: its key in the shard, or its path below the
     /// folder.
     ///

@@ -161,6 +161,9 @@ impl Host for Outside {
         Ok(DataFacts {
             layout: dataset.layout().to_string(),
             images: dataset.len(),
+            badge: dataset.benchmark().and_then(|it| it.badge(dataset.len())),
+            benchmark: dataset.benchmark().map(|it| it.name.clone()),
+            each: dataset.images_per_class(),
             classes: dataset.classes().len(),
             problems: dataset.problems().iter().map(ToString::to_string).collect(),
         })

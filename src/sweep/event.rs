@@ -184,8 +184,7 @@ impl DatasetInfo {
     /// `9998/10000`; `None` where it is none, or whole.
     #[must_use]
     pub fn badge(&self) -> Option<String> {
-        let whole = self.benchmark.as_ref()?.images;
-        (whole != self.images).then(|| format!("{}/{whole}", self.images))
+        self.benchmark.as_ref()?.badge(self.images)
     }
 }
 
@@ -204,6 +203,12 @@ impl Benchmark {
     #[must_use]
     pub fn new(name: impl Into<String>, images: usize) -> Self {
         Self { name: name.into(), images }
+    }
+
+    /// So many images of all that it has, as `9998/10000`; `None` where they are all.
+    #[must_use]
+    pub fn badge(&self, images: usize) -> Option<String> {
+        (self.images != images).then(|| format!("{images}/{}", self.images))
     }
 }
 

@@ -121,6 +121,15 @@ fn remark(model: &Model, theme: &Theme, curve: &Curve) -> Option<Remark> {
     }
 }
 
+/// That this is not the whole published dataset, in so many columns.
+fn badge(theme: &Theme, curve: &Curve, columns: usize) -> Option<String> {
+    let badge = curve.badge.as_ref()?;
+    let sign = theme.glyphs.warn;
+    // Half a number would be another number.
+    let texts = [format!("{sign} {badge}"), format!("{sign} not whole")];
+    texts.into_iter().find(|text| paint::width(text) <= columns)
+}
+
 fn images(curve: &Curve) -> (usize, usize) {
     let grid = curve.points.len().max(1);
     (curve.done / grid, curve.total / grid)
@@ -138,6 +147,8 @@ fn progress(theme: &Theme, curve: &Curve) -> (String, Ink) {
 // ---------------------------------------------------------------- rows
 
 const NAME: usize = 1;
+/// Columns of a remark in full.
+const REMARK: usize = 14;
 
 fn layout(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<Option<Column>> {
     let column = |title: &str, width: usize, rank: u8, right: bool| {
@@ -175,7 +186,7 @@ fn layout(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<O
         column("top-5", 6, 10, true),
         column("images", 11, 8, true),
         column("", 8, 5, true),
-        column("", 14, 11, false),
+        column("", REMARK, 11, false),
     ];
     columns::fit(all, NAME, room)
 }
@@ -236,7 +247,10 @@ fn cells(model: &Model, theme: &Theme, curve: &Curve, remarked: bool) -> Vec<(St
         (point.and_then(|it| it.top5).map_or_else(absent, format::percent), theme.dim()),
         (counted, theme.dim()),
         (state.0, theme.ink(state.1)),
-        note.map_or_else(|| (String::new(), theme.dim()), |it| (it.long, theme.ink(it.ink))),
+        match note {
+            Some(it) => (it.long, theme.ink(it.ink)),
+            None => (badge(theme, curve, REMARK).unwrap_or_default(), theme.ink(Ink::Warn)),
+        },
     ]
 }
 
@@ -361,6 +375,11 @@ pub fn card(model: &Model, theme: &Theme, curve: &Curve, columns: usize) -> Vec<
         Span::styled(format!(" {:<4}", role(curve)), theme.dim()),
         Span::styled(paint::right(theme, &here, 11), bold(theme.ink(ink))),
     ];
+    let room = columns.saturating_sub(first.iter().map(Span::width).sum::<usize>() + 2);
+    let room = room.saturating_sub(paint::width(&state) + 2);
+    if let Some(badge) = badge(theme, curve, room) {
+        first.push(Span::styled(format!("  {badge}"), theme.ink(Ink::Warn)));
+    }
     let used: usize = first.iter().map(Span::width).sum();
     let room = columns.saturating_sub(used + 2);
     first.push(Span::raw("  "));
@@ -429,6 +448,10 @@ pub fn readout(model: &Model, theme: &Theme, curve: &Curve, columns: usize) -> L
             plain(format!(" % [{:.1}, {:.1}]", top1.lo, top1.hi)),
         ]);
         parts.push(vec![dim("n "), plain(point.done.to_string())]);
+        if let Some(badge) = badge(theme, curve, usize::MAX) {
+            let text = format!("{badge} images");
+            parts.push(vec![Span::styled(text, theme.ink(Ink::Warn))]);
+        }
     } else {
         parts.push(vec![dim("not measured yet")]);
     }

@@ -89,12 +89,20 @@ fn file_facts(facts: &FileFacts, sized: bool, theme: &Theme) -> String {
 
 fn data_facts(facts: &DataFacts, theme: &Theme) -> String {
     let dot = theme.glyphs.dot;
+    let count = |n: usize| format::count(n as u64);
+    let images = facts.badge.clone().unwrap_or_else(|| count(facts.images));
+    let each = match facts.each {
+        (fewest, most) if fewest == most => count(most),
+        (fewest, most) => theme.spell(&format!("{}–{}", count(fewest), count(most))).into_owned(),
+    };
     let mut text = format!(
-        "{} images {dot} {} classes {dot} {}",
-        format::count(facts.images as u64),
-        format::count(facts.classes as u64),
+        "{images} images {dot} {} classes of {each} {dot} {}",
+        count(facts.classes),
         facts.layout
     );
+    if let Some(name) = &facts.benchmark {
+        text.push_str(&format!(" {dot} {name}"));
+    }
     if let Some(problem) = facts.problems.first() {
         let more = facts.problems.len() - 1;
         text.push_str(&format!(" {dot} {} {problem}", theme.glyphs.warn));

@@ -70,8 +70,15 @@ pub struct DataFacts {
     pub layout: String,
     /// Number of images.
     pub images: usize,
+    /// So many of the published dataset's images, as `9998/10000`; `None` where it is none, or
+    /// whole.
+    pub badge: Option<String>,
+    /// The published dataset's name, as `ImageNet-V2`.
+    pub benchmark: Option<String>,
     /// Number of classes.
     pub classes: usize,
+    /// Images of the smallest and of the largest class.
+    pub each: (usize, usize),
     /// What is wrong with it, in sentences.
     pub problems: Vec<String>,
 }

@@ -9,7 +9,6 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::checkpoint;
 use crate::config::{self, Config};
-use crate::dataset;
 use crate::demo;
 use crate::headless;
 use crate::launch::{Launch, Measure, Request, SPEC_FILE};
@@ -21,6 +20,7 @@ use crate::sweep::plan::Shard;
 use crate::sweep::spec::{DoctorSpec, Spec};
 
 mod background;
+mod data;
 mod inspect;
 mod merge;
 mod report;
@@ -168,16 +168,7 @@ enum Cmd {
         json: bool,
     },
     /// Say what a dataset is: layout, images, classes, prompts, problems
-    Data {
-        /// Image folder, WebDataset folder, tar or list of tars, parquet file or folder
-        path: PathBuf,
-        /// Decode every image in full, to find all that cannot be read
-        #[arg(long)]
-        every: bool,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Data(data::Args),
     /// CPUs and GPUs seen, libtorch in use, and why CUDA is not there
     Devices {
         /// As JSON
@@ -306,10 +297,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Cmd::Inspect { checkpoint, other: Some(other), json, .. }) => {
             inspect::pair(&checkpoint, &other, json)
         }
-        Some(Cmd::Data { path, every, json }) => {
-            let depth = if every { dataset::Depth::Every } else { dataset::Depth::Sample };
-            print(&dataset::describe(&path, depth)?, json)
-        }
+        Some(Cmd::Data(args)) => args.run(),
         Some(Cmd::Devices { json }) => devices(json),
         Some(Cmd::Merge(args)) => print(&args.run()?, false),
         Some(Cmd::Completions { shell }) => {

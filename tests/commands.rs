@@ -66,6 +66,86 @@ fn a_resumed_run_tells_only_what_is_new() {
     assert_eq!(text(&rest.stdout), text(&first.stdout), "the same numbers");
 }
 
+/// Class folders of one picture each.
+fn folders(home: &TempDir, names: &[&str]) {
+    for name in names {
+        let folder = home.path().join("set").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("0.ppm"), b"P6 1 2 255\nabcdef").unwrap();
+    }
+}
+
+#[test]
+fn a_dataset_is_told_by_the_keys_of_a_spec() {
+    let home = tempfile::tempdir().unwrap();
+    folders(&home, &["a", "b"]);
+    std::fs::write(home.path().join("names.txt"), "ant\nbee\n").unwrap();
+    std::fs::write(home.path().join("prompts.txt"), "a drawing of {c}.\n").unwrap();
+    let keys = ["--classnames", "names.txt", "--templates", "prompts.txt"];
+    let told = alphascope(&home, &[&["data", "set", "--json"], &keys[..]].concat());
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told["classes"][1]["name"], "bee");
+    assert_eq!(told["prompt"], "a drawing of ant.");
+    // A column is chosen by name, where there are two of equal right.
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet");
+    let table = table.join("two_labels.parquet");
+    let table = table.to_str().unwrap();
+    let columns = ["--label-column", "coarse_label", "--image-column", "img"];
+    let told = alphascope(&home, &[&["data", table, "--json"], &columns[..]].concat());
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told["classes"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn keys_that_do_not_fit_the_dataset_are_told_in_words() {
+    let home = tempfile::tempdir().unwrap();
+    folders(&home, &["a", "b"]);
+    std::fs::write(home.path().join("three.txt"), "ant\nbee\ncat\n").unwrap();
+    for (keys, want) in [
+        (["--label-column", "label"], "only parquet has columns, and here is image folder"),
+        (["--image-column", "image"], "`image_column` names the column `image`"),
+        (["--protocol", "wise-ft"], "is of ObjectNet, whose folder `mappings` is not here"),
+        (["--mappings", "nowhere"], "nowhere"),
+        (["--classnames", "three.txt"], "expected one class name for each of the 2 class folders"),
+        (["--templates", "three.txt"], "expected a prompt with {c} or {}"),
+        (["--templates", "none.txt"], "cannot read none.txt"),
+        (["--protocol", "mine"], "[possible values: wise-ft, clip-benchmark]"),
+    ] {
+        let told = alphascope(&home, &["data", "set", keys[0], keys[1]]);
+        let said = text(&told.stderr);
+        assert_eq!(told.status.code(), Some(2), "{keys:?}: {said}");
+        assert!(said.contains(want) && told.stdout.is_empty(), "{keys:?}: {said}");
+    }
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet/words.parquet");
+    let told = alphascope(&home, &["data", table.to_str().unwrap(), "--protocol", "wise-ft"]);
+    let said = text(&told.stderr);
+    assert!(said.contains("`protocol` is of ObjectNet") && said.contains("parquet"), "{said}");
+}
+
+/// Whoever opens a pipe waits for a writer: pipes in place of shards, tables,
+/// class names and checkpoints are errors at once.
+#[test]
+fn pipes_are_refused_and_never_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let set = home.path().join("set");
+    for name in ["0.tar", "0.parquet"] {
+        let folder = set.join(name.replace('.', "-"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("classnames.txt"), "cat\n").unwrap();
+        assert!(Command::new("mkfifo").arg(folder.join(name)).status().unwrap().success());
+        for path in [folder.clone(), folder.join(name)] {
+            let told = alphascope(&home, &["data", path.to_str().unwrap()]);
+            let said = text(&told.stderr);
+            assert_eq!(told.status.code(), Some(2), "{said}");
+            assert!(said.contains(name) && said.contains("a pipe"), "{said}");
+        }
+        let told = alphascope(&home, &["inspect", folder.join(name).to_str().unwrap()]);
+        assert!(text(&told.stderr).contains("not a regular file"), "{}", text(&told.stderr));
+    }
+}
+
 #[test]
 fn a_figure_goes_to_a_file_or_down_a_pipe() {
     let (home, _) = finished();

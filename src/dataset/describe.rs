@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::decode::{self, Format};
 use super::{Dataset, DatasetError, Layout, Problem, prompts};
 use crate::sweep::event::Benchmark;
-use crate::sweep::spec::{DatasetSpec, Role};
+use crate::sweep::spec::DatasetSpec;
 
 /// So many images are decoded in full; of all others the first bytes are read.
 const DECODED: usize = 64;
@@ -95,10 +95,8 @@ pub enum Depth {
 ///
 /// # Errors
 /// When the dataset cannot be opened, as [`Dataset::open`] says.
-pub fn describe(path: &Path, depth: Depth) -> Result<Description, DatasetError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let spec = DatasetSpec::new(name, Role::Id, path);
-    Ok(Description::of(&Dataset::open(&spec)?, depth))
+pub fn describe(spec: &DatasetSpec, depth: Depth) -> Result<Description, DatasetError> {
+    Ok(Description::of(&Dataset::open(spec)?, depth))
 }
 
 /// What was seen of one image.
@@ -288,7 +286,14 @@ impl fmt::Display for Description {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::sweep::spec::Role;
+
+    fn told(path: &Path, depth: Depth) -> Description {
+        describe(&DatasetSpec::new("told", Role::Id, path), depth).unwrap()
+    }
 
     fn folder(classes: usize) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -306,7 +311,7 @@ mod tests {
     fn text_and_json() {
         let dir = folder(2);
         std::fs::write(dir.path().join("class 00/bad.png"), b"not a picture").unwrap();
-        let described = describe(dir.path(), Depth::Sample).unwrap();
+        let described = told(dir.path(), Depth::Sample);
         assert_eq!((described.images, described.unreadable, described.decoded), (4, 1, 4));
         assert_eq!(described.sizes, Some(Sizes { width: (1, 1), height: (2, 2) }));
         assert_eq!(described.formats, BTreeMap::from([("PNM".into(), 3)]));
@@ -324,7 +329,7 @@ mod tests {
         let dir = folder(30);
         let long = format!("{}\n", "word ".repeat(60));
         std::fs::write(dir.path().join("classnames.txt"), long.repeat(30)).unwrap();
-        let text = describe(dir.path(), Depth::Sample).unwrap().to_string();
+        let text = told(dir.path(), Depth::Sample).to_string();
         assert!(text.contains("(22 more)"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
     }
@@ -334,10 +339,10 @@ mod tests {
         let dir = folder(60);
         let path = dir.path().join("class 00/zzz.png");
         std::fs::write(path, b"\x89PNG\r\n\x1a\n but then nothing").unwrap();
-        let described = describe(dir.path(), Depth::Sample).unwrap();
+        let described = told(dir.path(), Depth::Sample);
         assert_eq!((described.images, described.decoded), (121, 64));
         assert_eq!(described.formats["PNG"], 1);
-        let all = describe(dir.path(), Depth::Every).unwrap();
+        let all = told(dir.path(), Depth::Every);
         assert_eq!((all.decoded, all.unreadable), (121, 1));
     }
 }

@@ -61,6 +61,7 @@ impl Dataset {
         let found = layout::find(&spec.path)?;
         let mut problems = found.problems;
         check_type(&found.roots)?;
+        check_columns(spec, found.layout)?;
         let names = spec.classnames.clone().or_else(|| in_roots(&found.roots, "classnames.txt"));
         let named = names.map(|path| Ok((path.clone(), read_classes(&path)?))).transpose()?;
         let mut gathered = match found.layout {
@@ -192,6 +193,33 @@ fn check_labels(
 /// The file `name` in the nearest of the folders that has it.
 fn in_roots(roots: &[PathBuf], name: &str) -> Option<PathBuf> {
     roots.iter().map(|root| root.join(name)).find(|path| path.is_file())
+}
+
+/// Settings that only one layout or benchmark has are no settings of another.
+fn check_columns(spec: &DatasetSpec, layout: Layout) -> Result<(), DatasetError> {
+    let columns = [("image_column", &spec.image_column), ("label_column", &spec.label_column)];
+    if layout != Layout::Parquet
+        && let Some((field, Some(name))) = columns.into_iter().find(|(_, name)| name.is_some())
+    {
+        return Err(DatasetError::layout(
+            &spec.path,
+            format!(
+                "`{field}` names the column `{name}`, only parquet has columns, and here is {layout}: leave it out"
+            ),
+        ));
+    }
+    let folder = [("protocol", spec.protocol.is_some()), ("mappings", spec.mappings.is_some())];
+    if layout != Layout::ImageFolder
+        && let Some((field, _)) = folder.into_iter().find(|(_, given)| *given)
+    {
+        return Err(DatasetError::layout(
+            &spec.path,
+            format!(
+                "`{field}` is of ObjectNet, which comes as an image folder, and here is {layout}: leave it out"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// CLIP_benchmark also stores retrieval datasets in this layout.

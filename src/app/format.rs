@@ -2,22 +2,12 @@
 //! where it must.
 
 use super::board::{Board, Verdict};
+pub use crate::sweep::stats::signed;
 
 /// One decimal: `45.8`.
 #[must_use]
 pub fn percent(value: f64) -> String {
     format!("{value:.1}")
-}
-
-/// Signed, one decimal, with a true minus: `+3.9`, `−0.4`, `0.0`.
-#[must_use]
-pub fn signed(value: f64) -> String {
-    let text = format!("{:.1}", value.abs());
-    match text.as_str() {
-        "0.0" => text,
-        _ if value < 0.0 => format!("−{text}"),
-        _ => format!("+{text}"),
-    }
 }
 
 /// `0.3`, `0.25`, `1`: as the grid has it, at most three decimals.

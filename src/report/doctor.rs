@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::rows::signed;
 use crate::sweep::doctor::{Finding, Group, findings};
 use crate::sweep::ids::VariantId;
 use crate::sweep::state::SweepState;
 use crate::sweep::stats::Interval;
+use crate::sweep::stats::signed;
 
 /// Sentences; none when nobody asked.
 pub(super) fn sentences(state: &SweepState) -> Vec<String> {

@@ -48,16 +48,6 @@ pub(super) fn status(status: &Status) -> &'static str {
     }
 }
 
-/// One decimal with a sign and a true minus; zero has none.
-pub(super) fn signed(value: f64) -> String {
-    let text = format!("{:.1}", value.abs());
-    match (text.as_str(), value < 0.0) {
-        ("0.0", _) => text,
-        (_, true) => format!("−{text}"),
-        (_, false) => format!("+{text}"),
-    }
-}
-
 /// As the grid has it, at most three decimals.
 pub(super) fn alpha(alpha: Alpha) -> String {
     let text = format!("{alpha:.3}");

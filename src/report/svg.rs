@@ -4,10 +4,11 @@
 
 use std::fmt::Write;
 
-use super::rows::{alpha, signed};
+use super::rows::alpha;
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::Role;
 use crate::sweep::state::SweepState;
+use crate::sweep::stats::signed;
 use crate::sweep::stats::{self, Interval, accuracy, best_alpha, ood_mean};
 
 const WIDTH: f64 = 860.0;

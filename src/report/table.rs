@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use super::doctor;
 use super::layer_table::layer_tables;
-use super::rows::{alpha, signed};
+use super::rows::alpha;
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::Role;
 use crate::sweep::state::{Status, SweepState};
+use crate::sweep::stats::signed;
 use crate::sweep::stats::{self, Interval, accuracy, best_alpha, ood_mean};
 
 /// Datasets side by side: 6 + (6 + 1) × 10 columns stay within 80.

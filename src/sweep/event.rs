@@ -228,6 +228,16 @@ pub struct LayerInfo {
     pub tensors: Vec<String>,
 }
 
+impl LayerInfo {
+    /// Of the text tower, whatever the granularity: told by its tensors.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        let image =
+            |name: &String| name.starts_with("visual.") || name.starts_with("classification_head.");
+        self.tensors.first().is_some_and(|name| !image(name))
+    }
+}
+
 /// Result of one cell in one round, for images
 /// `start .. start + images` of the dataset's seeded order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

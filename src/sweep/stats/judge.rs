@@ -249,8 +249,9 @@ fn point(state: &SweepState, alpha: AlphaId) -> String {
     })
 }
 
-/// One decimal with a sign and a true minus; zero has none.
-fn signed(value: f64) -> String {
+/// One decimal with a sign and a true minus, `+3.9`, `−0.4`; zero has no sign: `0.0`.
+#[must_use]
+pub fn signed(value: f64) -> String {
     let text = format!("{:.1}", value.abs());
     match (text.as_str(), value < 0.0) {
         ("0.0", _) => text,

@@ -12,7 +12,7 @@ mod paired;
 mod versus;
 
 pub use intervals::{mcnemar, paired_interval, wilson};
-pub use judge::{Barrier, Gain, Judgement, Verdict, barrier, gain, judge, ood_barrier};
+pub use judge::{Barrier, Gain, Judgement, Verdict, barrier, gain, judge, ood_barrier, signed};
 pub use layers::{
     Coefficients, Correlation, Criterion, Curvature, Estimate, LayerBarrier, LayerVerdict,
     Sharpness, Thresholds, claim, correlate, correlations, curvature, layer_barriers, layer_path,

@@ -14,6 +14,7 @@
 
 use super::barriers::{LayerBarrier, layer_barriers};
 use super::estimate::sharpness;
+use crate::sweep::event::LayerInfo;
 use crate::sweep::ids::{AlphaId, LayerId, ProbeCell, ProbeId, VariantId};
 use crate::sweep::probe::{Direction, Probe};
 use crate::sweep::spec::Layers;
@@ -135,7 +136,7 @@ pub fn stragglers(
     let layers: Vec<LayerId> = layers_of(header, units).collect();
     let in_text = |layer: LayerId| {
         let info = header.layers.get(layer.index());
-        info.is_some_and(|info| is_text(info.tensors.first().map_or("", String::as_str)))
+        info.is_some_and(LayerInfo::is_text)
     };
     let (text, image): (Vec<_>, Vec<_>) = layers.into_iter().partition(|&layer| in_text(layer));
     let latest = |wanted: &dyn Fn(&Probe) -> bool| {
@@ -149,11 +150,6 @@ pub fn stragglers(
     let mut all = tower(&image);
     all.extend(tower(&text));
     all
-}
-
-/// True for a tensor of the text tower, by its canonical name.
-fn is_text(tensor: &str) -> bool {
-    !tensor.starts_with("visual.") && !tensor.starts_with("classification_head.")
 }
 
 /// The layers of one tower.

@@ -11,8 +11,8 @@ use thiserror::Error;
 
 use crate::sweep::lock;
 
-/// In the run folder: what the process says.
-pub const LOG: &str = "run.log";
+/// In the run folder: what the process says, with the lines of the run's own log.
+pub const LOG: &str = crate::log::OF_RUN;
 /// Between two looks at whether it has the run.
 const LOOK: Duration = Duration::from_millis(20);
 /// Lines of its log that are shown where it ends at once.

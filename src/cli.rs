@@ -87,6 +87,8 @@ enum Sim {
     Poisoned,
     /// Memory is short.
     Memory,
+    /// The engine prints.
+    Noisy,
 }
 
 impl Device {
@@ -100,6 +102,7 @@ impl Device {
             Sim::Hole => SimScript { failing: vec![(DatasetId(1), AlphaId(5))], ..script },
             Sim::Lost => SimScript { fatal_after: Some(100), ..script },
             Sim::Poisoned => SimScript { fatal_after: Some(100), loss: Loss::Poisoned, ..script },
+            Sim::Noisy => SimScript { noise: true, ..script },
             Sim::Memory => SimScript { memory: Some(48), ..script },
         })
     }
@@ -236,7 +239,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { BAD } else { 0 });
         }
     };
-    config::start_log();
+    if let Some(folder) = config::state_dir() {
+        crate::log::start(&folder);
+    }
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

@@ -310,30 +310,6 @@ impl Fields {
     }
 }
 
-/// Starts the log: a file, because nothing may print over the screen. Levels by
-/// `ALPHASCOPE_LOG` (as `debug` or `alphascope::session=trace`), `info` if
-/// unset. Gives the file's path, or `None` where none can be written or a log
-/// runs already.
-pub fn start_log() -> Option<PathBuf> {
-    let path = state_dir()?.join("alphascope.log");
-    std::fs::create_dir_all(path.parent()?).ok()?;
-    // One earlier log is kept; a small one goes on.
-    const LARGE: u64 = 4 << 20;
-    if std::fs::metadata(&path).is_ok_and(|meta| meta.len() > LARGE) {
-        let _ = std::fs::rename(&path, path.with_extension("log.1"));
-    }
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path).ok()?;
-    let levels = tracing_subscriber::EnvFilter::try_from_env("ALPHASCOPE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(levels)
-        .with_ansi(false)
-        .with_writer(std::sync::Mutex::new(file))
-        .try_init()
-        .ok()?;
-    Some(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -95,6 +95,7 @@ impl Measure {
                     SimScript { fatal_after: Some(_), loss: Loss::Gone, .. } => "lost",
                     SimScript { fatal_after: Some(_), .. } => "poisoned",
                     SimScript { memory: Some(_), .. } => "memory",
+                    SimScript { noise: true, .. } => "noisy",
                     SimScript { failing, .. } if !failing.is_empty() => "hole",
                     SimScript { shape: SimShape::Failure, .. } => "failure",
                     SimScript { shape: SimShape::Success, .. } => "success",

@@ -15,6 +15,7 @@ pub mod headless;
 pub mod inputs;
 pub mod launch;
 pub mod library;
+pub mod log;
 mod mapped;
 pub mod merge;
 pub mod priority;

@@ -378,6 +378,8 @@ impl Loop {
 
     fn signal(&mut self, asked: Asked, screen: &mut terminal::Screen<Tty>) {
         match asked {
+            Asked::Ask if self.gone => self.stop(screen),
+            Asked::Ask => self.input(Input::Key(crate::app::Key::Ctrl('c')), screen),
             Asked::Stop => self.stop(screen),
             Asked::Gone => self.hung_up(screen),
             Asked::Suspend => self.suspend(terminal::stop_self, screen),
@@ -392,6 +394,8 @@ impl Loop {
 
     fn resize(&mut self, screen: &mut terminal::Screen<Tty>) {
         match terminal::size() {
+            // Many signals of a storm tell nothing new.
+            Ok(size) if size == screen.size() => {}
             Ok(size) => {
                 screen.resize(size);
                 self.fold(Message::Resize(size.width, size.height), screen);
@@ -495,6 +499,7 @@ impl Loop {
         if self.guard.enter_again().and_then(|()| screen.forget()).is_err() {
             return self.hung_up(screen);
         }
+        self.gate.key();
         self.resize(screen);
     }
 

@@ -175,6 +175,7 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
             None
         }
     };
+    let log = crate::log::of_run(&dir);
     let measure = move || {
         crate::priority::step_back();
         let mut tell = Tell { journal, updates, waker };
@@ -184,9 +185,13 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
         let ended = ended.map_err(|error| error.to_string());
         let ended = ended.and_then(|how| synced.map(|()| how).map_err(|error| error.to_string()));
         let Tell { journal, updates, waker } = tell;
+        if let Err(text) = &ended {
+            tracing::error!("{text}");
+        }
         // Unlocked before anyone hears of the end, and may want to resume.
         drop(server);
         drop(journal);
+        drop(log);
         let _ = updates.send(Update::Ended(ended));
         waker();
     };
@@ -215,9 +220,34 @@ impl Tell {
     }
 }
 
+/// Into the log of the program and of the run: what a person would ask for later.
+/// Numbers are in the journal.
+fn record(event: &Event) {
+    match event {
+        Event::Started { program, devices, .. } => {
+            tracing::info!("{program} measures on {}", devices.join(", "));
+        }
+        Event::Finished { outcome, seconds } => {
+            tracing::info!("ended after {seconds:.1} s: {outcome:?}");
+        }
+        Event::Notice { level: Level::Info, text } => tracing::info!("{text}"),
+        Event::Notice { level: Level::Warning, text } => tracing::warn!("{text}"),
+        Event::Notice { level: Level::Error, text } => tracing::error!("{text}"),
+        Event::CellFailed { cell, round, message } => {
+            tracing::error!("not measured: {cell:?} {round:?}: {message}");
+        }
+        Event::ProbeFailed { cell, message } => {
+            tracing::error!("not measured: {cell:?}: {message}");
+        }
+        Event::Measured(_) | Event::Probed(_) => crate::log::keep_small(),
+        _ => {}
+    }
+}
+
 impl Sink for Tell {
     fn event(&mut self, event: Event) -> Result<(), JournalError> {
         self.journal.append(&event)?;
+        record(&event);
         self.send(Update::Event(Box::new(event)));
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread::ThreadId;
 
 use crossterm::event::{
@@ -27,6 +27,8 @@ use crossterm::terminal::{
 use crossterm::{Command, cursor};
 use ratatui::layout::Size;
 
+use crate::log::{self, Real};
+
 pub use frames::{Frames, Screen};
 pub use input::{Input, listen};
 
@@ -34,6 +36,8 @@ pub use input::{Input, listen};
 static ACTIVE: AtomicBool = AtomicBool::new(false);
 /// Mouse capture is on.
 static MOUSE: AtomicBool = AtomicBool::new(false);
+/// Where standard output and error lead, while what others print goes to the log.
+static REAL: Mutex<Option<Real>> = Mutex::new(None);
 /// The thread whose panic ends the screen.
 static OWNER: Mutex<Option<ThreadId>> = Mutex::new(None);
 
@@ -81,10 +85,11 @@ impl Guard {
         if mouse { self.mouse(true) } else { Ok(()) }
     }
 
-    /// Gives the terminal back for a while.
+    /// Gives the terminal back for a while. What others print still goes to the
+    /// log: a shell's screen is no place for it either.
     pub fn leave(&self) {
         let mouse = MOUSE.load(Ordering::SeqCst);
-        restore();
+        leave_screen();
         MOUSE.store(mouse, Ordering::SeqCst); // wanted again on return
     }
 
@@ -146,6 +151,7 @@ fn ansi(bytes: &mut String, command: impl Command) {
 }
 
 fn take() -> io::Result<()> {
+    divert()?;
     crossterm::terminal::enable_raw_mode()?;
     ACTIVE.store(true, Ordering::SeqCst);
     if let Ok(mut owner) = OWNER.lock() {
@@ -154,8 +160,30 @@ fn take() -> io::Result<()> {
     Tty::open()?.write_all(enter_bytes().as_bytes())
 }
 
-/// Gives the terminal back, once: safe from any thread, at any time.
+fn real() -> MutexGuard<'static, Option<Real>> {
+    REAL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What libtorch, a driver or a library prints goes to the log: on the screen it
+/// would stay until the next full redraw.
+fn divert() -> io::Result<()> {
+    let mut real = real();
+    if real.is_none() {
+        *real = Some(log::divert()?);
+    }
+    Ok(())
+}
+
+/// Gives the terminal back, and standard output and error, once: safe from any
+/// thread, at any time.
 pub fn restore() {
+    leave_screen();
+    if let Some(real) = real().take() {
+        let _ = log::give_back(real);
+    }
+}
+
+fn leave_screen() {
     if !ACTIVE.swap(false, Ordering::SeqCst) {
         return;
     }
@@ -195,11 +223,14 @@ fn install_hook() {
 /// # Errors
 /// When the terminal has gone away.
 pub fn size() -> io::Result<Size> {
-    let size = rustix::termios::tcgetwinsize(io::stdout())?;
+    let size = match real().as_ref() {
+        Some(real) => rustix::termios::tcgetwinsize(real.out()),
+        None => rustix::termios::tcgetwinsize(io::stdout()),
+    }?;
     Ok(Size { width: size.ws_col, height: size.ws_row })
 }
 
-/// Standard output without std's line buffer, which would cut a frame in many
+/// Standard output, wherever print leads, without std's line buffer, which would cut a frame in many
 /// writes. Waits where another program has made the terminal non-blocking.
 #[derive(Debug)]
 pub struct Tty(File);
@@ -210,7 +241,10 @@ impl Tty {
     /// # Errors
     /// When there is none.
     pub fn open() -> io::Result<Self> {
-        Ok(Self(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
+        match real().as_ref() {
+            Some(real) => real.out().try_clone().map(Self),
+            None => Ok(Self(File::from(io::stdout().as_fd().try_clone_to_owned()?))),
+        }
     }
 }
 

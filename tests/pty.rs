@@ -69,7 +69,7 @@ fn an_idle_screen_writes_nothing() {
 
 #[test]
 fn signals_stop_the_sweep_and_restore_the_terminal() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::USR1, Signal::QUIT] {
         let rig = Rig::new();
         let mut it = demo(&rig);
         it.until("the curves", |screen| screen.contains("OOD mean"));

@@ -7,7 +7,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// End after the batch in hand (SIGTERM, SIGINT, SIGQUIT).
+    /// As ctrl-c from the keyboard: ask whether to stop (SIGINT).
+    Ask,
+    /// End after the batch in hand (SIGTERM, SIGUSR1, SIGQUIT).
     Stop,
     /// The terminal has hung up (SIGHUP).
     Gone,
@@ -20,7 +22,7 @@ pub enum Asked {
 }
 
 /// All of them, listened to.
-pub struct Signals([(Asked, Signal); 7]);
+pub struct Signals([(Asked, Signal); 8]);
 
 impl Signals {
     /// Starts to listen: from here on none of them has its default effect.
@@ -31,7 +33,8 @@ impl Signals {
         let on = |asked, kind| signal(kind).map(|signal| (asked, signal));
         Ok(Self([
             on(Asked::Stop, SignalKind::terminate())?,
-            on(Asked::Stop, SignalKind::interrupt())?,
+            on(Asked::Ask, SignalKind::interrupt())?,
+            on(Asked::Stop, SignalKind::user_defined1())?,
             on(Asked::Stop, SignalKind::quit())?,
             on(Asked::Gone, SignalKind::hangup())?,
             on(Asked::Suspend, SignalKind::from_raw(signal_hook::consts::SIGTSTP))?,
@@ -42,7 +45,7 @@ impl Signals {
 
     /// Waits for the next one. Many of a kind in short time are one.
     pub async fn next(&mut self) -> Asked {
-        let [a, b, c, d, e, f, g] = &mut self.0;
+        let [a, b, c, d, e, f, g, h] = &mut self.0;
         tokio::select! {
             _ = a.1.recv() => a.0,
             _ = b.1.recv() => b.0,
@@ -51,6 +54,7 @@ impl Signals {
             _ = e.1.recv() => e.0,
             _ = f.1.recv() => f.0,
             _ = g.1.recv() => g.0,
+            _ = h.1.recv() => h.0,
         }
     }
 }

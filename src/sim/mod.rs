@@ -69,6 +69,8 @@ pub struct SimScript {
     pub memory: Option<usize>,
     /// The engine panics after so many batches.
     pub panic_after: Option<usize>,
+    /// Each batch prints a line on standard output and one on standard error.
+    pub noise: bool,
     /// Time a batch takes, or a whole forward pass of a probe.
     pub pause: Duration,
 }
@@ -136,6 +138,12 @@ impl SimEngine {
         if self.script.panic_after.is_some_and(|after| self.batches > after) {
             #[allow(clippy::panic)] // it is what was asked for
             std::panic::panic_any("a pretended panic".to_string());
+        }
+        if self.script.noise {
+            use std::io::Write;
+            // As a library does that knows nothing of a screen.
+            let _ = writeln!(std::io::stdout(), "pretended words of a library on stdout");
+            let _ = writeln!(std::io::stderr(), "pretended words of a library on stderr");
         }
         if !self.script.pause.is_zero() {
             std::thread::sleep(self.script.pause.mul_f64(part));

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::alert::Alerts;
 use crate::checkpoint;
 use crate::config::{self, Config};
 use crate::demo;
@@ -19,6 +20,7 @@ use crate::sweep::journal;
 use crate::sweep::plan::Shard;
 use crate::sweep::spec::{DoctorSpec, Spec};
 
+mod alarm;
 mod background;
 mod data;
 mod inspect;
@@ -27,6 +29,8 @@ mod report;
 mod runs;
 #[cfg(feature = "tui")]
 mod screen;
+
+use alarm::Alarm;
 
 /// Exit code: bad usage or input.
 const BAD: u8 = 2;
@@ -57,6 +61,8 @@ struct Cli {
     runs: Option<PathBuf>,
     #[command(flatten)]
     look: Look,
+    #[command(flatten)]
+    alarm: Alarm,
 }
 
 const AFTER: &str = "Exit codes: 0 all measured; 1 finished, some cells failed; 2 bad usage or \
@@ -281,17 +287,22 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         let _ = writeln!(io::stderr(), "note: {text}");
     }
     let runs = config::runs_dir(cli.runs.as_deref(), &config);
+    let alerts = cli.alarm.alerts(&config)?;
     match cli.command {
-        None => screen::open(&cli, &config, runs),
-        Some(Cmd::Sweep(sweep)) => run_sweep(sweep, &config, runs),
-        Some(Cmd::Watch { dir, beside }) => screen::watch(&dir, beside, &cli.look, &config),
+        None => screen::open(&cli, &config, runs, alerts),
+        Some(Cmd::Sweep(sweep)) => run_sweep(sweep, &config, runs, alerts),
+        Some(Cmd::Watch { dir, beside }) => screen::watch(&dir, beside, &cli.look, &config, alerts),
         Some(Cmd::Runs(args)) => {
             let runs =
                 runs.context("this system names no folder for runs: give one with --runs")?;
             match args.run(&runs)? {
                 runs::Left::Done(code) => Ok(code),
-                runs::Left::Watch(dir) => screen::watch(&dir, Vec::new(), &cli.look, &config),
-                runs::Left::Screen(filter) => screen::library(runs, filter, &cli.look, &config),
+                runs::Left::Watch(dir) => {
+                    screen::watch(&dir, Vec::new(), &cli.look, &config, alerts)
+                }
+                runs::Left::Screen(filter) => {
+                    screen::library(runs, filter, &cli.look, &config, alerts)
+                }
             }
         }
         Some(Cmd::Report { dir, format, out }) => report::run(&dir, format, out.as_deref()),
@@ -333,7 +344,12 @@ fn demo_spec(pair: demo::Pair) -> anyhow::Result<PathBuf> {
     Ok(dir.join(pair.spec()))
 }
 
-fn run_sweep(sweep: Sweep, config: &Config, runs: Option<PathBuf>) -> anyhow::Result<u8> {
+fn run_sweep(
+    sweep: Sweep,
+    config: &Config,
+    runs: Option<PathBuf>,
+    alerts: Alerts,
+) -> anyhow::Result<u8> {
     let spec_path = match (&sweep.spec, sweep.demo, &sweep.out) {
         (Some(path), ..) => path.clone(),
         (None, Some(pair), _) => demo_spec(pair)?,
@@ -345,7 +361,7 @@ fn run_sweep(sweep: Sweep, config: &Config, runs: Option<PathBuf>) -> anyhow::Re
     };
     let spec = Spec::load(&spec_path)?;
     if sweep.background {
-        return background::sweep(&sweep, &spec, &spec_path, config, runs);
+        return background::sweep(&sweep, &spec, &spec_path, config, runs, &alerts);
     }
     let doctor = sweep.doctor.then(|| {
         let asked = spec.doctor.clone().unwrap_or_default();
@@ -363,7 +379,7 @@ fn run_sweep(sweep: Sweep, config: &Config, runs: Option<PathBuf>) -> anyhow::Re
         measure: sweep.device.measure(config),
     })?;
     let output = if sweep.json { headless::Output::Json } else { headless::Output::Table };
-    Ok(match headless::run(launch, output, sweep.paused)? {
+    Ok(match headless::run(launch, output, sweep.paused, alerts)? {
         Outcome::Complete => 0,
         Outcome::Partial => 1,
         Outcome::Stopped => 3,
@@ -400,20 +416,20 @@ fn gpu_check() -> anyhow::Result<u8> {
 
 #[cfg(not(feature = "tui"))]
 mod screen {
-    use super::{Cli, Config, Look, Path, PathBuf};
+    use super::{Alerts, Cli, Config, Look, Path, PathBuf};
 
     const NONE: &str = "this build has no screen (it was built without the feature `tui`): use \
                         `alphascope sweep`";
 
-    pub fn open(_: &Cli, _: &Config, _: Option<PathBuf>) -> anyhow::Result<u8> {
+    pub fn open(_: &Cli, _: &Config, _: Option<PathBuf>, _: Alerts) -> anyhow::Result<u8> {
         anyhow::bail!(NONE)
     }
 
-    pub fn watch(_: &Path, _: Vec<PathBuf>, _: &Look, _: &Config) -> anyhow::Result<u8> {
+    pub fn watch(_: &Path, _: Vec<PathBuf>, _: &Look, _: &Config, _: Alerts) -> anyhow::Result<u8> {
         anyhow::bail!(NONE)
     }
 
-    pub fn library(_: PathBuf, _: String, _: &Look, _: &Config) -> anyhow::Result<u8> {
+    pub fn library(_: PathBuf, _: String, _: &Look, _: &Config, _: Alerts) -> anyhow::Result<u8> {
         anyhow::bail!(NONE)
     }
 }

@@ -126,6 +126,12 @@ pub struct Config {
     pub device: Option<String>,
     /// Where runs go; `~/` is the home folder.
     pub runs: Option<String>,
+    /// Ring the bell as an alert.
+    pub bell: Option<bool>,
+    /// `off`, `osc9` or `osc777`.
+    pub notify: Option<String>,
+    /// Program and arguments, started as an alert.
+    pub alert: Option<Vec<String>>,
 }
 
 /// The configuration file with every field there is, as documentation.
@@ -136,6 +142,10 @@ color = "true"        # none | 16 | 256 | true; absent: what the terminal says
 charset = "braille"   # braille | blocks | ascii
 device = "auto"       # auto | cpu | cuda | cuda:0,1
 runs = "~/runs"       # where runs go; absent: this system's folder for data
+# Alerts: when a sweep ends, fails, or shows a success or failure.
+bell = true           # ring the terminal's bell
+notify = "osc9"       # osc9 | osc777 | off: a notification by the terminal
+alert = ["logger", "-t", "alphascope"]   # a program and its arguments; no shell
 "#;
 
 impl Config {
@@ -155,6 +165,9 @@ impl Config {
             charset: fields.take("charset"),
             device: fields.take("device"),
             runs: fields.take("runs"),
+            bell: fields.take("bell"),
+            notify: fields.take("notify"),
+            alert: fields.take("alert"),
         };
         fields.refuse_the_rest();
         (config, fields.complaint("see `alphascope --help` for what it may say"))
@@ -381,6 +394,8 @@ mod tests {
         let (config, complaint) = Config::read(&path);
         assert_eq!(complaint, None);
         assert_eq!(config.charset.as_deref(), Some("braille"));
+        assert_eq!((config.bell, config.notify.as_deref()), (Some(true), Some("osc9")));
+        assert_eq!(config.alert.as_ref().map(Vec::len), Some(3));
         let home = std::env::home_dir().unwrap();
         assert_eq!(runs_dir(None, &config), Some(home.join("runs")));
         assert_eq!(runs_dir(Some(Path::new("/r")), &config), Some("/r".into()));

@@ -1,6 +1,8 @@
 //! The sweep without a screen: the same session, as progress lines on stderr
 //! and a table (or event lines) on stdout.
 
+mod herald;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::time::Duration;
 
+use herald::Herald;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::alert::Alerts;
 use crate::launch::Launch;
 use crate::session::Update;
 use crate::sweep::command::Command;
@@ -41,12 +45,18 @@ pub enum Output {
 ///
 /// # Errors
 /// When the sweep cannot go on, or stdout is gone.
-pub fn run(launch: Launch, output: Output, paused: bool) -> anyhow::Result<Outcome> {
+pub fn run(
+    launch: Launch,
+    output: Output,
+    paused: bool,
+    alerts: Alerts,
+) -> anyhow::Result<Outcome> {
     let signals = Signals::listen()?;
     let dir = launch.dir().to_path_buf();
     let mut show = Show::new(&dir, output);
     let handle = launch.start(Arc::new(|| {}))?;
     show.known = handle.known;
+    let mut herald = Herald::new(alerts, dir.clone());
     if paused {
         let _ = handle.commands.send(Command::Pause);
     }
@@ -61,6 +71,11 @@ pub fn run(launch: Launch, output: Output, paused: bool) -> anyhow::Result<Outco
             Ok(Update::Event(event)) => {
                 state.apply(&event);
                 began |= old == 0 && matches!(*event, Event::Started { .. });
+                match old {
+                    0 => herald.event(&event, &state, show.gone),
+                    1 => herald.known(&state),
+                    _ => {}
+                }
                 old = old.saturating_sub(1);
                 if !show.event(&event, &state)? && !stopping {
                     stopping = true;
@@ -91,6 +106,7 @@ pub fn run(launch: Launch, output: Output, paused: bool) -> anyhow::Result<Outco
     };
     handle.join();
     show.bar.finish_and_clear();
+    herald.ended(&ended, stopping, &state, show.gone);
     let outcome = match ended {
         Ok(outcome) => outcome,
         // What was measured before is kept: an early end, not a wrong start.

@@ -3,6 +3,7 @@
 //! One rule: **what measures never knows the screen; the screen never knows
 //! libtorch.** The features `torch` and `tui` prove it both ways.
 
+pub mod alert;
 pub mod app;
 pub mod background;
 pub mod checkpoint;

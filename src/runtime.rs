@@ -9,6 +9,7 @@
 //! answers ◀─────────┴────────┴─────────────────────────────────────────────────┘
 //! ```
 
+mod alerts;
 mod attach;
 mod ending;
 mod follow;
@@ -35,6 +36,7 @@ pub use ending::{Ending, RuntimeError};
 pub use follow::watch;
 pub use host::{Host, list};
 
+use crate::alert::{Alerts, Verdicts};
 use crate::app::setup::{self, Demo, Job, Starting};
 use crate::app::{Effect, Message, Mode, Model, Screen, update};
 use crate::session::{SessionHandle, Update, Waker};
@@ -86,6 +88,7 @@ pub fn run(
     begin: Begin,
     host: Arc<dyn Host>,
     memory: Option<PathBuf>,
+    alerts: Alerts,
 ) -> Result<Ending, RuntimeError> {
     let guard = Guard::enter()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -103,6 +106,8 @@ pub fn run(
         theme: Theme::of(model.look),
         remember: Remember::new(memory, &model),
         panic: std::env::var_os(PANIC).is_some(),
+        alerts,
+        verdicts: Verdicts::default(),
         model,
         guard,
         host,
@@ -146,6 +151,8 @@ struct Attached {
     handle: SessionHandle,
     /// The last update has come.
     ended: bool,
+    /// Events so far.
+    heard: usize,
 }
 
 struct Loop {
@@ -176,6 +183,8 @@ struct Loop {
     /// The next SIGCONT is the end of our own suspension.
     resumed: bool,
     panic: bool,
+    alerts: Alerts,
+    verdicts: Verdicts,
     done: Option<Result<Ending, RuntimeError>>,
 }
 
@@ -316,7 +325,8 @@ impl Loop {
                 if self.model.screen == Screen::Library {
                     crate::app::library::watch(&mut self.model);
                 }
-                self.session = Some(Attached { handle, ended: false });
+                self.session = Some(Attached { handle, ended: false, heard: 0 });
+                self.verdicts = Verdicts::default();
                 if self.gone {
                     self.detach();
                 }
@@ -350,8 +360,18 @@ impl Loop {
                     "the measuring thread ended without a word; the log has more".into(),
                 )),
             };
+            let mut known = false;
+            let asked = self.model.live.requested.stop.is_some();
+            let end = match &update {
+                Update::Ended(ended) => Some(ended.clone()),
+                _ => None,
+            };
             let message = match update {
-                Update::Event(event) => Message::Event(event),
+                Update::Event(event) => {
+                    session.heard += 1;
+                    known = session.heard == session.handle.known;
+                    Message::Event(event)
+                }
                 Update::Progress(progress) => Message::Progress(progress),
                 Update::Link(link) => Message::Link(link),
                 Update::Said(level, text) => Message::Log(level, text),
@@ -362,6 +382,13 @@ impl Loop {
             };
             self.fold(message, screen);
             self.gate.data();
+            if known {
+                self.verdict_known();
+            }
+            if let Some(ended) = end {
+                self.verdict_seen(false);
+                self.end_seen(&ended, asked);
+            }
         }
         // A new run clears the screen: others come after it.
         if self.model.run.header().is_some() {
@@ -507,6 +534,7 @@ impl Loop {
         let data = self.gate.draw(Instant::now());
         if data || std::mem::take(&mut self.model.due) {
             self.model.settle();
+            self.verdict_seen(true);
         }
         if self.theme.look() != self.model.look {
             self.theme = Theme::of(self.model.look);

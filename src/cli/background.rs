@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::{Config, Sweep, io};
+use crate::alert::Alerts;
 use crate::sweep::spec::Spec;
 use crate::{background, config};
 
@@ -16,9 +17,11 @@ pub fn sweep(
     spec_path: &Path,
     config: &Config,
     runs: Option<PathBuf>,
+    alerts: &Alerts,
 ) -> anyhow::Result<u8> {
     let (dir, made) = folder(sweep, spec, runs)?;
     let mut args = sweep.device.measure(config).arguments();
+    args.extend(alerts.typed.iter().cloned());
     let spec_path = std::path::absolute(spec_path)
         .with_context(|| format!("cannot use the spec {}", spec_path.display()))?;
     let mut add = |flag: &str, value: Option<String>| {

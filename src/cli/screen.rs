@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use super::{Cli, Config, Context, Look, Path, PathBuf, Write, cache, config, demo, io};
+use crate::alert::Alerts;
 use crate::app::setup::{self, Demo};
 use crate::app::{self, Charset, Depth, Mode, Model, Palette, Screen};
 use crate::config::Memory;
@@ -12,7 +13,12 @@ use crate::runtime::{self, Begin};
 use crate::ui::theme;
 
 /// The set-up screen, or the demo.
-pub fn open(cli: &Cli, config: &Config, runs: Option<PathBuf>) -> anyhow::Result<u8> {
+pub fn open(
+    cli: &Cli,
+    config: &Config,
+    runs: Option<PathBuf>,
+    alerts: Alerts,
+) -> anyhow::Result<u8> {
     let device = cli.device.name(config);
     let begin = match cli.demo {
         None => Begin::Setup,
@@ -39,7 +45,7 @@ pub fn open(cli: &Cli, config: &Config, runs: Option<PathBuf>) -> anyhow::Result
         resume: cli.resume,
         runs,
     };
-    run(model, begin, outside, memory_file)
+    run(model, begin, outside, memory_file, alerts)
 }
 
 /// The live screen on a run folder, others beside it.
@@ -48,17 +54,24 @@ pub fn watch(
     beside: Vec<PathBuf>,
     asked: &Look,
     config: &Config,
+    alerts: Alerts,
 ) -> anyhow::Result<u8> {
     let mut model = Model::new(Screen::Live, Mode::Watch, look(asked, config)?);
     model.setup.home = std::env::home_dir();
-    run(model, Begin::Watch(dir.into(), beside), Outside::default(), None)
+    run(model, Begin::Watch(dir.into(), beside), Outside::default(), None, alerts)
 }
 
 /// The run library.
-pub fn library(runs: PathBuf, filter: String, asked: &Look, config: &Config) -> anyhow::Result<u8> {
+pub fn library(
+    runs: PathBuf,
+    filter: String,
+    asked: &Look,
+    config: &Config,
+    alerts: Alerts,
+) -> anyhow::Result<u8> {
     let mut model = Model::new(Screen::Library, Mode::Own, look(asked, config)?);
     (model.library.folder, model.library.filter) = (Some(runs), filter);
-    run(model, Begin::Library, Outside::default(), None)
+    run(model, Begin::Library, Outside::default(), None, alerts)
 }
 
 fn run(
@@ -66,6 +79,7 @@ fn run(
     begin: Begin,
     outside: Outside,
     memory: Option<std::path::PathBuf>,
+    alerts: Alerts,
 ) -> anyhow::Result<u8> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         anyhow::bail!(
@@ -73,7 +87,7 @@ fn run(
              sweep`"
         );
     }
-    let ending = runtime::run(model, begin, Arc::new(outside), memory);
+    let ending = runtime::run(model, begin, Arc::new(outside), memory, alerts);
     let ending = match ending {
         Ok(ending) => ending,
         Err(error) => {

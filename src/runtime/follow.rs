@@ -22,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(250);
 pub fn watch(dir: &Path, waker: Waker) -> Result<SessionHandle, JournalError> {
     let mut reader = Reader::open(dir)?;
     let mut events = reader.poll()?;
+    // Old news, whoever measures it: no alert is made of it.
+    let known = events.len();
     let (updates, receiver) = channel();
     let (commands, asked) = channel();
     let (asking, wake, of) = (updates.clone(), Arc::clone(&waker), dir.to_path_buf());
@@ -73,7 +75,9 @@ pub fn watch(dir: &Path, waker: Waker) -> Result<SessionHandle, JournalError> {
         path: dir.into(),
         source,
     })?;
-    Ok(SessionHandle::new(receiver, commands, dir.into(), None))
+    let mut handle = SessionHandle::new(receiver, commands, dir.into(), None);
+    handle.known = known;
+    Ok(handle)
 }
 
 #[cfg(test)]

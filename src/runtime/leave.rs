@@ -51,6 +51,7 @@ impl Loop {
         let Some(session) = self.session.as_ref().filter(|_| !self.watching()) else { return };
         let mut args = vec!["--resume".to_string()];
         args.extend(session.handle.again.iter().cloned());
+        args.extend(self.alerts.typed.iter().cloned());
         let live = &self.model.live;
         if live.requested.pause.unwrap_or(self.model.run.paused) {
             args.push("--paused".into());

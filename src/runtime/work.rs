@@ -22,7 +22,7 @@ impl Loop {
         let waiting = std::mem::take(&mut self.waiting);
         match result {
             Ok(handle) => {
-                let before = self.session.replace(Attached { handle, ended: false });
+                let before = self.session.replace(Attached { handle, ended: false, heard: 0 });
                 if let Some(before) = before {
                     before.handle.join();
                 }

@@ -158,6 +158,19 @@ impl Rig {
         holders.first().and_then(|it| it.owner.as_ref()).map(|it| it.pid)
     }
 
+    /// Waits until a file holds this; all of it.
+    pub fn until_file(&self, name: &str, wanted: &str) -> String {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
+            if text.contains(wanted) {
+                return text;
+            }
+            assert!(Instant::now() < end, "{wanted} never came into {name}:\n{text}");
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Waits until nobody has the run.
     pub fn until_free(&self) {
         let end = Instant::now() + DEADLINE;
@@ -182,6 +195,8 @@ struct Seen {
     terminal: vt100::Parser,
     /// Every frame since [`Program::film`] was asked for, as text.
     film: Option<Vec<String>>,
+    /// Every byte so far.
+    raw: Vec<u8>,
     /// What came after the last whole frame's end.
     rest: Vec<u8>,
     bytes: u64,
@@ -190,6 +205,7 @@ struct Seen {
 
 impl Seen {
     fn take(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
         if self.film.is_none() {
             return self.terminal.process(bytes);
         }
@@ -236,7 +252,8 @@ impl Program {
         let before = tcgetattr(&tty).unwrap();
         let terminal = vt100::Parser::new(nz(height), nz(width), 0);
         let (film, rest) = (None, Vec::new());
-        let seen = Seen { terminal, film, rest, bytes: 0, last: Instant::now() };
+        let raw = Vec::new();
+        let seen = Seen { terminal, film, raw, rest, bytes: 0, last: Instant::now() };
         let seen = Arc::new((Mutex::new(seen), Condvar::new()));
         let closing = Arc::new(AtomicBool::new(false));
         let mut reader = pair.master.try_clone_reader().unwrap();
@@ -294,6 +311,12 @@ impl Program {
         let rest = std::mem::take(&mut seen.rest);
         seen.terminal.process(&rest);
         film
+    }
+
+    /// So often these bytes were written.
+    pub fn written(&self, wanted: &str) -> usize {
+        let seen = self.seen.0.lock().unwrap();
+        seen.raw.windows(wanted.len()).filter(|it| *it == wanted.as_bytes()).count()
     }
 
     pub fn bytes(&self) -> u64 {

@@ -7,6 +7,7 @@ mod thrift;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parquet::basic::Compression;
 use parquet::column::page::PageReader;
@@ -39,6 +40,8 @@ pub(crate) struct Table {
     columns: Columns,
     /// Pages of images, of all row groups.
     pages: Vec<Place>,
+    /// Those packed by gzip that are known to be what they claim.
+    checked: Vec<AtomicBool>,
 }
 
 /// A page of images, and what is needed to read it.
@@ -99,6 +102,7 @@ impl Table {
                 meta,
                 columns,
                 pages: Vec::new(),
+                checked: Vec::new(),
             };
             table.check_sizes()?;
             let labels = table.index()?;
@@ -132,10 +136,13 @@ impl Table {
                 };
                 if !matches!(
                     chunk.compression(),
-                    Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_)
+                    Compression::UNCOMPRESSED
+                        | Compression::SNAPPY
+                        | Compression::ZSTD(_)
+                        | Compression::GZIP(_)
                 ) {
                     return Err(format!(
-                        "compressed by {}, which is not read: write it with snappy or zstd",
+                        "compressed by {}, which is not read: write it with snappy, zstd or gzip",
                         chunk.compression()
                     ));
                 }
@@ -161,26 +168,36 @@ impl Table {
         let mut places = Vec::new();
         for (number, group) in self.meta.row_groups().iter().enumerate() {
             let rows = u64::try_from(group.num_rows()).map_err(|_| "a row group has no rows")?;
-            let walk = |column: usize, what: &str| {
+            let walk = |column: usize, what: &str, numbers: bool| {
                 let chunk = group.columns().get(column).ok_or("a row group lacks a column")?;
-                let pages = pages::walk(&self.source, chunk)?;
+                let pages = pages::walk(&self.source, chunk, numbers)?;
                 let held = pages.iter().fold(0_u64, |sum, page| sum.saturating_add(page.rows));
                 if held == rows {
                     return Ok(pages);
                 }
                 Err(format!("row group {number} claims {rows} rows, its {what} are {held}"))
             };
-            let images = walk(self.columns.image, "images")?;
+            let images = walk(self.columns.image, "images", false)?;
             places.extend(images.iter().filter(|page| page.rows > 0).map(|&page| Place {
                 group: number as u32,
                 first: images[0],
                 page,
             }));
-            let pages = walk(self.columns.label, "labels")?;
+            let numbers = self.columns.kind != LabelKind::Text;
+            let pages = walk(self.columns.label, "labels", numbers)?;
+            if self.is_gzip(number, self.columns.label) {
+                pages.iter().try_for_each(|page| page.check_gzip(&self.source))?;
+            }
             self.labels(number, rows as usize, &pages, &mut labels)?;
         }
+        self.checked = places.iter().map(|_| AtomicBool::new(false)).collect();
         self.pages = places;
         Ok(labels)
+    }
+
+    fn is_gzip(&self, group: usize, column: usize) -> bool {
+        let chunk = self.meta.row_group(group).column(column);
+        matches!(chunk.compression(), Compression::GZIP(_))
     }
 
     /// Appends the labels of one row group.
@@ -312,8 +329,14 @@ impl Table {
         read.map_err(|message| DatasetError::layout(&self.path, message))
     }
 
-    fn image_at(&self, page: u32, row: u32) -> Result<Vec<u8>, String> {
-        let Place { group, first, page } = self.pages[page as usize];
+    fn image_at(&self, number: u32, row: u32) -> Result<Vec<u8>, String> {
+        let Place { group, first, page } = self.pages[number as usize];
+        let unpacks = |error: &ParquetError| format!("{DAMAGED}: {}", in_words(error));
+        let checked = &self.checked[number as usize];
+        if self.is_gzip(group as usize, self.columns.image) && !checked.load(Ordering::Relaxed) {
+            page.check_gzip(&self.source)?;
+            checked.store(true, Ordering::Relaxed);
+        }
         // The page reader finds the dictionary before the first location, so
         // that the column's first page is named even where another is wanted;
         // one row each is enough to tell them apart.
@@ -325,11 +348,11 @@ impl Table {
         let rows = ahead + page.rows as usize;
         let mut reader =
             self.reader::<ByteArrayType>(group as usize, self.columns.image, rows, locations)?;
-        reader.skip_records(ahead + row as usize).map_err(|error| in_words(&error))?;
+        reader.skip_records(ahead + row as usize).map_err(|error| unpacks(&error))?;
         let (mut values, mut levels) = (Vec::<ByteArray>::new(), Vec::new());
         let (read, ..) = reader
             .read_records(1, Some(&mut levels), None, &mut values)
-            .map_err(|error| in_words(&error))?;
+            .map_err(|error| unpacks(&error))?;
         match (&values[..], read) {
             ([image], _) => Ok(image.data().to_vec()),
             (_, 1) => Err("the row holds no image bytes, perhaps only a path to a file elsewhere: write the dataset with its images embedded".into()),

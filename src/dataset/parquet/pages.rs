@@ -4,7 +4,10 @@
 //! one read, and refuses pages that would swell beyond reason when unpacked.
 
 use std::fs::File;
+use std::io::Read;
 
+use flate2::read::MultiGzDecoder;
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
@@ -14,6 +17,10 @@ use super::thrift::{Broken, Walk};
 
 /// Bytes of one unpacked page; writers aim at one megabyte.
 const MOST_UNPACKED: i64 = 256 << 20;
+/// Smaller pages may swell as they like …
+const SMALL: i64 = 16 << 20;
+/// … larger ones so many times when unpacked. Images are packed already.
+const MOST_SWELLING: i64 = 256;
 /// Bytes of one value of a dictionary: a number of 32 bits, or the length of bytes.
 const LEAST_DISTINCT: i64 = 4;
 /// Bytes of a page's header with its statistics.
@@ -63,12 +70,32 @@ pub(super) struct Page {
     pub length: i32,
     /// Values in it; of a column that is not repeated, rows.
     pub rows: u64,
+    /// Bytes of header and levels, in front of what is packed.
+    ahead: u32,
+    /// Bytes that this claims to be when it is unpacked.
+    unpacked: u32,
 }
 
 /// Encodings that are read, by their numbers in the format, with the ways of writing values that
 /// the crate unpacks without trusting a count inside the data.
 const PLAIN: i64 = 0;
 const DICTIONARIES: [i64; 2] = [2, 8];
+/// Of whole numbers. (Of bytes the crate gives memory for as many lengths as the data claims.)
+const DELTA: i64 = 5;
+
+/// An encoding's name in the format.
+fn encoding_name(number: i64) -> String {
+    let name = match number {
+        3 => "RLE",
+        4 => "BIT_PACKED",
+        5 => "DELTA_BINARY_PACKED",
+        6 => "DELTA_LENGTH_BYTE_ARRAY",
+        7 => "DELTA_BYTE_ARRAY",
+        9 => "BYTE_STREAM_SPLIT",
+        _ => return format!("number {number} of the format"),
+    };
+    name.into()
+}
 
 /// What a page's header says.
 #[derive(Default)]
@@ -80,13 +107,22 @@ struct Header {
     encoding: Option<i64>,
     /// Of a dictionary.
     distinct: Option<i64>,
+    /// Bytes of levels, which version 2 does not pack.
+    levels: i64,
+    /// Version 2 says where nothing is packed.
+    plain: bool,
 }
 
-/// The pages of values of one column of one row group, in order.
+/// The pages of values of one column of one row group, in order. `numbers`: of whole numbers.
 ///
 /// # Errors
 /// In words, when headers and sizes contradict each other or the file.
-pub(super) fn walk(source: &Source, chunk: &ColumnChunkMetaData) -> Result<Vec<Page>, String> {
+pub(super) fn walk(
+    source: &Source,
+    chunk: &ColumnChunkMetaData,
+    numbers: bool,
+) -> Result<Vec<Page>, String> {
+    let gzip = matches!(chunk.compression(), Compression::GZIP(_));
     let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
     let range = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
     let (mut at, end) = range
@@ -106,17 +142,24 @@ pub(super) fn walk(source: &Source, chunk: &ColumnChunkMetaData) -> Result<Vec<P
                 "a page claims {unpacked} bytes unpacked; expected at most {MOST_UNPACKED}"
             ));
         }
+        if unpacked > SMALL && unpacked / MOST_SWELLING > packed {
+            return Err(format!(
+                "a page of {packed} bytes claims {unpacked} unpacked, more than {MOST_SWELLING} times as many: no images are packed so"
+            ));
+        }
         if let Some(distinct) = header.distinct
             && distinct.saturating_mul(LEAST_DISTINCT) > unpacked
         {
             return Err(format!("a dictionary claims {distinct} values in {unpacked} bytes"));
         }
-        if let Some(encoding) = header
-            .encoding
-            .filter(|encoding| *encoding != PLAIN && !DICTIONARIES.contains(encoding))
-        {
+        let known = |encoding: &i64| {
+            *encoding == PLAIN || DICTIONARIES.contains(encoding) || numbers && *encoding == DELTA
+        };
+        if let Some(encoding) = header.encoding.filter(|encoding| !known(encoding)) {
             return Err(format!(
-                "a page is encoded in a way that is not read (number {encoding} of the format): write it plain or by dictionary, as `datasets` and pyarrow do by themselves"
+                "column `{}` is encoded as {}, which is not read: write it plain or by dictionary, as `datasets` and pyarrow do by themselves",
+                chunk.column_path().parts().first().map_or("", String::as_str),
+                encoding_name(encoding)
             ));
         }
         let whole = u64::try_from(packed).ok().and_then(|packed| packed.checked_add(length));
@@ -126,13 +169,51 @@ pub(super) fn walk(source: &Source, chunk: &ColumnChunkMetaData) -> Result<Vec<P
         else {
             return Err(format!("a page claims {packed} bytes, more than its column has"));
         };
+        let levels = u64::try_from(header.levels).ok().filter(|levels| *levels <= unpacked as u64);
+        let levels = levels.ok_or("a page claims more bytes of levels than it has")?;
+        let page = Page {
+            offset: at,
+            length: short,
+            rows: 0,
+            ahead: u32::try_from(length + levels).unwrap_or(u32::MAX),
+            unpacked: if header.plain { 0 } else { (unpacked as u64 - levels) as u32 },
+        };
         if let Some(values) = header.values {
             let rows = u64::try_from(values).map_err(|_| "a page claims less than no values")?;
-            pages.push(Page { offset: at, length: short, rows });
+            pages.push(Page { rows, ..page });
+        } else if gzip {
+            page.check_gzip(source)?;
         }
         at += whole;
     }
     Ok(pages)
+}
+
+impl Page {
+    /// Unpacks the page into nothing, to see that it is what it claims: the crate unpacks gzip to
+    /// its end, however much that is.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn check_gzip(&self, source: &Source) -> Result<(), String> {
+        if self.unpacked == 0 {
+            return Ok(());
+        }
+        let length = u64::from(self.length.unsigned_abs());
+        let bytes =
+            read_at(&source.file, self.offset, length).map_err(|error| error.to_string())?;
+        let packed = bytes.get(self.ahead as usize..).ok_or("a page ends within its levels")?;
+        let claimed = u64::from(self.unpacked);
+        let mut all = MultiGzDecoder::new(packed).take(claimed + 1);
+        let got = std::io::copy(&mut all, &mut std::io::sink());
+        match got.map_err(|error| format!("a page is no whole gzip stream: {error}"))? {
+            got if got == claimed => Ok(()),
+            got if got > claimed => {
+                Err(format!("a page unpacks to more than the {claimed} bytes it claims"))
+            }
+            got => Err(format!("a page claims {claimed} bytes unpacked and has {got}")),
+        }
+    }
 }
 
 /// The header at `at` and its length.
@@ -160,6 +241,11 @@ fn parse(bytes: &[u8]) -> Result<(Header, usize), Broken> {
             2 if field.is_number() => header.unpacked = Some(walk.number()?),
             3 if field.is_number() => header.packed = Some(walk.number()?),
             kind @ (5 | 7 | 8) if field.is_struct() => walk.fields(|walk, field| {
+                if kind == 8 && matches!(field.id, 5 | 6) && field.is_number() {
+                    header.levels = header.levels.saturating_add(walk.number()?);
+                    return Ok(true);
+                }
+                header.plain |= (kind, field.id) == (8, 7) && field.is_false();
                 let to = match (kind, field.id) {
                     (7, 1) => &mut header.distinct,
                     (5 | 8, 1) => &mut header.values,

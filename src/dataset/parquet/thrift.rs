@@ -202,6 +202,11 @@ impl Field {
         (kind::I16..=kind::I64).contains(&self.kind)
     }
 
+    /// Whether it is a truth that is not so.
+    pub fn is_false(self) -> bool {
+        self.kind == kind::FALSE
+    }
+
     pub fn is_struct(self) -> bool {
         self.kind == kind::STRUCT
     }

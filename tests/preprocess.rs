@@ -68,6 +68,28 @@ fn crops_equal_the_reference() {
     assert!(rest.is_empty() && bad.is_empty(), "{bad:#?}");
 }
 
+/// Two pixels of each kind, in both byte orders: told by name rather than read
+/// in another way than the reference does.
+#[test]
+fn tiffs_that_would_differ_from_the_reference_are_refused_by_name() {
+    for (meaning, want) in [(3_u16, "colours of a palette"), (5, "CMYK")] {
+        let mut little = b"II*\0\x08\0\0\0\x02\0".to_vec();
+        let mut big = b"MM\0*\0\0\0\x08\0\x02".to_vec();
+        for (tag, value) in [(256_u16, 2_u16), (262, meaning)] {
+            for field in [tag, 3, 1, 0, value, 0] {
+                little.extend(field.to_le_bytes());
+            }
+            for field in [tag, 3, 0, 1, value, 0] {
+                big.extend(field.to_be_bytes());
+            }
+        }
+        for bytes in [little, big] {
+            let said = Preprocess::clip(8).decode(&bytes).unwrap_err().to_string();
+            assert!(said.contains(want) && said.contains("save the image as RGB"), "{said}");
+        }
+    }
+}
+
 #[test]
 fn files_cut_short_are_errors() {
     for file in [

@@ -136,7 +136,7 @@ fn read(bytes: &[u8]) -> Result<Raster, DecodeError> {
         Format::Gif => others::gif(bytes),
         Format::Bmp => others::bmp(bytes),
         Format::WebP => others::by_image(bytes, image::ImageFormat::WebP),
-        Format::Tiff => others::by_image(bytes, image::ImageFormat::Tiff),
+        Format::Tiff => others::tiff(bytes),
         Format::Pnm => others::by_image(bytes, image::ImageFormat::Pnm),
     }
 }

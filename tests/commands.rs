@@ -158,6 +158,21 @@ fn a_figure_goes_to_a_file_or_down_a_pipe() {
 }
 
 #[test]
+fn a_report_never_replaces_what_the_run_is_made_of() {
+    let (home, _) = finished();
+    let journal = || std::fs::read(home.path().join("run/events.jsonl")).unwrap();
+    let before = journal();
+    for out in ["run/events.jsonl", "./run/../run/spec.toml", "run/run.log"] {
+        let told = alphascope(&home, &["report", "run", "--format", "md", "--out", out]);
+        assert_eq!(told.status.code(), Some(2), "{out}");
+        assert!(text(&told.stderr).contains("the run's own files"), "{}", text(&told.stderr));
+    }
+    assert_eq!(journal(), before);
+    let beside = alphascope(&home, &["report", "run", "--format", "md", "--out", "run/report.md"]);
+    assert_eq!(beside.status.code(), Some(0), "{}", text(&beside.stderr));
+}
+
+#[test]
 fn files_that_are_no_pair_are_compared_and_cost_the_exit_code() {
     let home = tempfile::tempdir().unwrap();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

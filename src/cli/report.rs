@@ -5,9 +5,24 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::background;
+use crate::launch::SPEC_FILE;
 use crate::report::{self, Format};
 use crate::sweep::journal;
 use crate::sweep::state::SweepState;
+
+/// Whether a path is a file that the run in `dir` is made of.
+fn is_of_run(dir: &Path, path: &Path) -> bool {
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return false,
+    };
+    let same = matches!((parent.canonicalize(), dir.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let own = [SPEC_FILE, background::LOG].contains(&name.as_ref());
+    same && (own || name.starts_with("events") || name.starts_with("control"))
+}
 
 pub(super) fn run(dir: &Path, format: Format, out: Option<&Path>) -> anyhow::Result<u8> {
     let mut reader = journal::Reader::open(dir)?;
@@ -19,6 +34,12 @@ pub(super) fn run(dir: &Path, format: Format, out: Option<&Path>) -> anyhow::Res
         anyhow::bail!(
             "cannot write a PNG to a terminal: it is bytes, not text; give --out FIGURE.png, or \
              send stdout to a file"
+        );
+    }
+    if let Some(path) = out.filter(|path| is_of_run(dir, path)) {
+        anyhow::bail!(
+            "cannot write a report to {}: it is one of the run's own files; give --out another name",
+            path.display()
         );
     }
     let bytes = report::render(&state, format)?;

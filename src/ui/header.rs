@@ -39,6 +39,10 @@ fn status(model: &Model, theme: &Theme) -> Status {
             let text = format!("finished, {} cells failed", model.board.failed);
             return state(glyphs.fail, &text, Ink::Bad, true);
         }
+        // It goes on at once, in a process of its own.
+        Some(Outcome::Stopped) if requested.stop == Some(Leave::Background) => {
+            return state(glyphs.warn, "going to the background", Ink::Warn, true);
+        }
         Some(Outcome::Stopped) => {
             return state(glyphs.warn, "stopped, can be resumed", Ink::Warn, true);
         }
@@ -263,6 +267,9 @@ fn bar(theme: &Theme, done: u64, total: u64, columns: usize, ink: Ink) -> Vec<Sp
     ]
 }
 
+/// Time left is told once one part in so many is done.
+const SETTLED: u64 = 200;
+
 /// Second line: bar, share, throughput, time left, cell in hand.
 #[must_use]
 pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
@@ -282,7 +289,9 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
         parts.push(vec![number(format::rate(rate)), unit(" img/s")]);
         // What the worker owes: accuracy and probes.
         let owed = latest.map_or(0, |it| it.images_total.saturating_sub(it.images_done));
-        if rate > 0.0 && owed > 0 {
+        // The first steps are slow: what they promise would only frighten.
+        let settled = latest.is_some_and(|it| it.images_done >= it.images_total / SETTLED);
+        if rate > 0.0 && owed > 0 && settled {
             parts.push(vec![number(format::left(owed as f64 / rate)), unit(" left")]);
         }
     }

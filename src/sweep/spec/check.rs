@@ -13,6 +13,8 @@ use crate::sweep::probe::Probe;
 
 /// More points than any grid needs: a typing error, most likely.
 const MOST_POINTS: usize = 10_001;
+/// How far along the line points may lie: what is beyond is a slip of the hand.
+const FARTHEST: f64 = 100.0;
 
 /// A field with a value that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +91,13 @@ impl Spec {
             }
             Alphas::Range(AlphaRange { from, to, .. }) if from >= to => {
                 let message = format!("expected `from` below `to`, got {from} and {to}");
+                wrong("sweep.alphas", message)
+            }
+            _ if let Some(far) = self.grid().into_iter().find(|it| it.get().abs() > FARTHEST) => {
+                let message = format!(
+                    "expected points between -{FARTHEST} and {FARTHEST} (0 is zero-shot, 1 is \
+                     fine-tuned), got {far}"
+                );
                 wrong("sweep.alphas", message)
             }
             _ => self
@@ -355,6 +364,7 @@ mod tests {
             (format!("{ENDS}{SET}[sweep]\nbatch = 0"), "`sweep.batch`"),
             (format!("{ENDS}{SET}[sweep]\nalphas = []"), "`sweep.alphas`"),
             (format!("{ENDS}{SET}[sweep]\nalphas = [nan]"), "finite"),
+            (format!("{ENDS}{SET}[sweep]\nalphas = [0, 1e30]"), "between -100 and 100"),
             (format!("{ENDS}{SET}[sweep]\nalphas = 3"), "a list of numbers"),
             (format!("{ENDS}{SET}[sweep]\nalphas = {{ from = 0, stop = 1 }}"), "`stop`"),
             (

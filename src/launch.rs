@@ -52,6 +52,16 @@ pub enum LaunchError {
         /// Field: then, now.
         differences: Vec<String>,
     },
+    /// Measurements without the line that says of what.
+    #[error(
+        "cannot resume {path}: its journal has lines, but none that can be read says what was \
+         measured (the header, line 1 of events*.jsonl); bring that line back, or begin anew in \
+         another folder with --out"
+    )]
+    Headless {
+        /// The run folder.
+        path: PathBuf,
+    },
     /// There is nowhere to put a run.
     #[error("cannot make a run folder{}: {source}; name one with --out", at(.path))]
     Folder {
@@ -334,6 +344,7 @@ fn open(
                 header.spec_hash
             )],
         }),
+        None if !journal.is_empty() => Err(LaunchError::Headless { path: dir.into() }),
         _ => Ok(journal),
     }
 }

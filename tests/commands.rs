@@ -158,6 +158,23 @@ fn a_figure_goes_to_a_file_or_down_a_pipe() {
 }
 
 #[test]
+fn a_journal_without_its_header_is_not_resumed() {
+    let (home, _) = finished();
+    let path = home.path().join("run/events.jsonl");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let (header, rest) = whole.split_once('\n').unwrap();
+    for damaged in [rest.to_string(), format!("X{whole}")] {
+        std::fs::write(&path, &damaged).unwrap();
+        let told = resume(&home);
+        assert_eq!(told.status.code(), Some(2), "{}", text(&told.stderr));
+        assert!(text(&told.stderr).contains("the header"), "{}", text(&told.stderr));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged);
+    }
+    std::fs::write(&path, format!("{header}\n{rest}")).unwrap();
+    assert_eq!(resume(&home).status.code(), Some(0));
+}
+
+#[test]
 fn a_report_never_replaces_what_the_run_is_made_of() {
     let (home, _) = finished();
     let journal = || std::fs::read(home.path().join("run/events.jsonl")).unwrap();

@@ -84,7 +84,8 @@ pub fn run(
             }
             Ok(Update::Progress(progress)) => show.progress(&progress, &state),
             Ok(Update::Said(_, text)) => show.say(&text),
-            Ok(Update::Link(_)) => {}
+            Ok(Update::Stands(Some(why))) => show.say(&format!("error: {why}")),
+            Ok(Update::Stands(None) | Update::Link(_)) => {}
             Ok(Update::Ended(ended)) => break ended,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
@@ -242,10 +243,10 @@ impl Show {
                 if done < total {
                     self.say(&format!("measuring on {}", devices.join(", ")));
                 }
-                self.told = whole_rounds(state);
+                self.told = whole_rounds(state, 0);
             }
             Event::Measured(_) => {
-                let rounds = whole_rounds(state);
+                let rounds = whole_rounds(state, self.told);
                 if rounds > self.told {
                     self.told = rounds;
                     self.round(rounds, state);
@@ -277,7 +278,7 @@ impl Show {
             _ => {}
         }
         if known && self.known == 0 {
-            self.told = whole_rounds(state);
+            self.told = whole_rounds(state, 0);
             let (done, total) = state.work();
             self.say(&match (100 * done).checked_div(total) {
                 Some(percent) if done < total => {
@@ -420,8 +421,8 @@ fn variant(id: VariantId, state: &SweepState) -> String {
 }
 
 /// Rounds that every cell of the run has finished (or whose dataset has fewer,
-/// is skipped, or failed).
-fn whole_rounds(state: &SweepState) -> usize {
+/// is skipped, or failed); looked at from the first that may not be.
+fn whole_rounds(state: &SweepState, known: usize) -> usize {
     let most = state.datasets().iter().map(|d| d.rounds.len()).max().unwrap_or(0);
     let measured = |round: usize| {
         state.cell_ids().all(|id| {
@@ -430,7 +431,7 @@ fn whole_rounds(state: &SweepState) -> usize {
             round >= rounds || state.has(id, RoundId(round)) || state.is_left_out(id) || failed
         })
     };
-    (0..most).take_while(|&round| measured(round)).count()
+    known + (known..most).take_while(|&round| measured(round)).count()
 }
 
 /// False for a reader that went away, which is no error.

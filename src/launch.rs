@@ -18,7 +18,7 @@ use crate::session::{self, SessionHandle, Waker};
 use crate::sim::{Loss, SimEngine, SimScript, SimShape};
 use crate::sweep::command::Command;
 use crate::sweep::drive::EngineFactory;
-use crate::sweep::event::{Event, Header};
+use crate::sweep::event::Header;
 use crate::sweep::journal::{self, Journal, JournalError};
 use crate::sweep::plan::{Shard, rounds};
 use crate::sweep::spec::{Alphas, DoctorSpec, Spec, SpecError};
@@ -331,10 +331,7 @@ fn open(
         crate::config::write_whole(&spec_path, text.as_bytes())
             .map_err(|source| LaunchError::Write { path: spec_path, source })?;
     }
-    let other = journal::read(dir)?.into_iter().find_map(|event| match event {
-        Event::Header(header) => Some(header),
-        _ => None,
-    });
+    let other = journal::header(dir)?;
     let fingerprint = fingerprint(resolved)?;
     match other {
         Some(header) if header.spec_hash != fingerprint => Err(LaunchError::Changed {

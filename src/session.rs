@@ -29,6 +29,9 @@ pub enum Update {
     Link(Link),
     /// Something a person should know that is no part of the run.
     Said(Level, String),
+    /// The sweep stands still, and why; `None`: it goes on. Not in the journal,
+    /// since there is no room in it just then.
+    Stands(Option<String>),
     /// The last update: how the session ended, or why it could not go on.
     Ended(Result<Outcome, String>),
 }
@@ -137,7 +140,10 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
     }
     // Right after the header; again if a session ended before it wrote them.
     // Each shard's journal stands by itself: readers may see it first.
-    let own = SweepState::replay(&journal.events()?);
+    let own = match reader.journals() {
+        1 => state.clone(),
+        _ => SweepState::replay(&journal.events()?),
+    };
     let unknown = probes.into_iter().filter(|it| own.probes().iter().all(|p| p.probe != *it));
     let mut news: Vec<Event> = unknown.map(|probe| Event::Probing { probe }).collect();
     let doctor = doctor.filter(|spec| !quiet && own.doctor() != Some(spec));
@@ -254,5 +260,12 @@ impl Sink for Tell {
 
     fn progress(&mut self, progress: Progress) {
         self.send(Update::Progress(progress));
+    }
+
+    fn stands(&mut self, why: Option<String>) {
+        if let Some(why) = &why {
+            tracing::warn!("{why}");
+        }
+        self.send(Update::Stands(why));
     }
 }

@@ -12,7 +12,7 @@ use alphascope::sim::{SimEngine, SimScript};
 use alphascope::sweep::command::Command;
 use alphascope::sweep::drive::{DriveError, EngineFactory, drive};
 use alphascope::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
-use alphascope::sweep::event::{Event, Header, LayerInfo, Measured, Outcome};
+use alphascope::sweep::event::{Event, Header, LayerInfo, Level, Measured, Outcome};
 use alphascope::sweep::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, VariantId, WorkerId};
 use alphascope::sweep::journal::{self, Journal};
 use alphascope::sweep::plan::Shard;
@@ -444,6 +444,97 @@ fn a_failure_does_not_hide_a_result() {
         measured[..1].iter().cloned().chain([failure]).chain(measured[1..].to_vec()).collect();
     assert!(SweepState::replay(&after).is_complete());
     assert_eq!(results(&SweepState::replay(&after)), results(&SweepState::replay(&before)));
+}
+
+/// The journal of a small run with names and notices of many bytes a character.
+fn wordy() -> (Header, Vec<u8>) {
+    let mut header = header(&[20, 9], 2, 8);
+    header.zeroshot = "größe 🦀 零样本".into();
+    header.datasets[1].name = "наборデータ".into();
+    header.layers.clear();
+    let dir = tempfile::tempdir().unwrap();
+    let script = SimScript { failing: vec![(DatasetId(1), AlphaId(1))], ..SimScript::default() };
+    let _ = session(dir.path(), &header, Shard::whole(), vec![script], |_, _| {});
+    let text = "Schlüssel → ключ 🔑".to_string();
+    let mut journal = Journal::open(dir.path(), Shard::whole()).unwrap();
+    journal.append(&Event::Notice { level: Level::Warning, text }).unwrap();
+    drop(journal);
+    (header, std::fs::read(dir.path().join("events.jsonl")).unwrap())
+}
+
+/// Whatever byte it ends at, a journal says what its whole lines say: no error, no
+/// damage, nothing that was not measured. What is written next comes after them.
+#[test]
+fn every_prefix_of_a_journal_is_its_whole_lines() {
+    let (header, bytes) = wordy();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.jsonl");
+    let mut whole = SweepState::default();
+    let (mut lines, mut begin) = (0, 0);
+    let mut within = 0;
+    for cut in 0..=bytes.len() {
+        if cut > 0 && bytes[cut - 1] == b'\n' {
+            whole.apply(&serde_json::from_slice(&bytes[begin..cut]).unwrap());
+            (lines, begin) = (lines + 1, cut);
+        }
+        std::fs::write(&path, &bytes[..cut]).unwrap();
+        let (state, complaint) = journal::replay(dir.path()).unwrap();
+        assert_eq!(complaint, None, "cut at {cut}");
+        assert_eq!(state, whole, "cut at {cut}");
+        let character = std::str::from_utf8(&bytes[..cut]).is_err();
+        within += usize::from(character);
+        // Opening takes a lock, so not at every byte; but within every character.
+        if character || cut % 13 == 0 {
+            let mut journal = Journal::open(dir.path(), Shard::whole()).unwrap();
+            journal.append(&Event::Paused).unwrap();
+            let after = std::fs::read(&path).unwrap();
+            assert_eq!(after[..begin], bytes[..begin], "cut at {cut}");
+            assert_eq!(after[begin..], *b"{\"event\":\"paused\"}\n", "cut at {cut}");
+            assert_eq!(journal::read(dir.path()).unwrap().len(), lines + 1);
+        }
+    }
+    assert!(within > 30 && lines > 10, "{within} cuts within a character, {lines} lines");
+    // Measured on from the middle of a character it is the undisturbed run.
+    let whole = results(&plain(&header));
+    let middle = |cut: &usize| std::str::from_utf8(&bytes[..*cut]).is_err();
+    let first = bytes.iter().position(|&byte| byte == b'\n').unwrap();
+    let (early, late) = (10..first, first..bytes.len());
+    for cut in [
+        early.clone().find(middle),
+        early.rev().find(middle),
+        late.clone().find(middle),
+        late.rev().find(middle),
+    ] {
+        let keep = cut.unwrap();
+        std::fs::write(&path, &bytes[..keep]).unwrap();
+        let (outcome, state) =
+            session(dir.path(), &header, Shard::whole(), vec![SimScript::default()], |_, _| {});
+        assert_eq!(outcome.unwrap(), Outcome::Complete);
+        assert_eq!(results(&state), whole, "cut at {keep}");
+        let (replayed, complaint) = journal::replay(dir.path()).unwrap();
+        assert_eq!((replayed.ignored, complaint), (0, None));
+        assert_eq!(replayed, state);
+    }
+}
+
+/// The state is the same whether events come one by one or all at once, also of
+/// shards whose journals are read in the order of their names.
+#[test]
+fn the_streamed_fold_is_the_fold_of_all_events() {
+    let header = header(&[30, 17], 4, 8);
+    let dir = tempfile::tempdir().unwrap();
+    for index in 1..=3 {
+        let shard = Shard::new(index, 3).unwrap();
+        let _ = session(dir.path(), &header, shard, vec![SimScript::default()], |_, _| {});
+    }
+    // One whose header is lost comes first by name.
+    let lost =
+        "oops\n{\"event\":\"paused\"}\n{\"event\":\"notice\",\"level\":\"info\",\"text\":\"a\"}\n";
+    std::fs::write(dir.path().join("events.0-of-3.jsonl"), lost).unwrap();
+    let (state, complaint) = journal::replay(dir.path()).unwrap();
+    assert!(complaint.unwrap().contains("1 line of the run's journal is damaged"));
+    assert_eq!(state, SweepState::replay(&journal::read(dir.path()).unwrap()));
+    assert_eq!(journal::header(dir.path()).unwrap(), Some(header));
 }
 
 prop_compose! {

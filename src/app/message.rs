@@ -50,6 +50,9 @@ pub enum Message {
     Link(Link),
     /// A line for the log pane.
     Log(Level, String),
+    /// The sweep stands still until there is room to write, and why; `None`: it
+    /// goes on.
+    Stands(Option<String>),
 }
 
 /// What a click can mean.

@@ -99,6 +99,8 @@ pub struct Model {
     pub doctor: bool,
     /// What the panel shows; `None` while it is closed.
     pub findings: Option<Findings>,
+    /// The sweep stands still: there is no room to write.
+    pub full: bool,
     /// The latest from a worker, and of the run as a whole.
     pub progress: Option<Progress>,
     /// How the session ended, when it has.
@@ -146,6 +148,7 @@ impl Model {
             save: None,
             doctor: false,
             findings: None,
+            full: false,
             progress: None,
             ended: None,
             log: VecDeque::new(),
@@ -191,6 +194,12 @@ impl Model {
     #[must_use]
     pub fn running(&self) -> bool {
         self.ended.is_none() && self.run.outcome.is_none() && self.run.header().is_some()
+    }
+
+    /// True while nothing is measured: on a person's wish, or for want of room.
+    #[must_use]
+    pub fn resting(&self) -> bool {
+        self.run.paused || self.full
     }
 
     /// True while what a person asks for can still be measured: by a sweep of our

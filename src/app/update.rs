@@ -54,6 +54,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             }
             let leave = model.live.requested.stop.is_some();
             model.ended = Some(result);
+            model.full = false;
             model.live.requested = Default::default();
             model.live.question = None;
             model.ask = None;
@@ -78,6 +79,12 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             model.link = link;
         }
         Message::Log(level, text) => model.say(level, text),
+        Message::Stands(why) => {
+            if let Some(why) = &why {
+                model.say(Level::Error, why.as_str());
+            }
+            model.full = why.is_some();
+        }
     }
     Vec::new()
 }

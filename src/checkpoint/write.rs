@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -191,10 +192,31 @@ impl Beside {
         let name = target.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
         let mut beside = std::ffi::OsString::from(".");
         beside.push(name);
+        Self::clean(target, &beside);
         beside.push(format!(".{}.part", std::process::id()));
         let path = target.with_file_name(beside);
         let file = File::create(&path)?;
+        // Tells others that it is being written. Where a file system knows no
+        // locks, what a dead process left behind stays.
+        let _ = file.try_lock();
         Ok(Self { file, path, kept: false })
+    }
+
+    /// Deletes what programs left behind that were killed while they wrote the
+    /// same file: parts that nobody has locked.
+    fn clean(target: &Path, beside: &OsStr) {
+        let folder = target.parent().filter(|it| !it.as_os_str().is_empty());
+        let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten();
+        for entry in entries.flatten() {
+            let (name, beside) = (entry.file_name(), beside.as_encoded_bytes());
+            let rest = name.as_encoded_bytes().strip_prefix(beside);
+            let process = rest.and_then(|it| it.strip_prefix(b".")?.strip_suffix(b".part"));
+            let written = process.is_some_and(|it| it.iter().all(u8::is_ascii_digit));
+            let left = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+            if written && left() {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     fn keep(mut self, target: &Path) -> io::Result<()> {

@@ -9,7 +9,6 @@ use crate::background;
 use crate::launch::SPEC_FILE;
 use crate::report::{self, Format};
 use crate::sweep::journal;
-use crate::sweep::state::SweepState;
 
 /// Whether a path is a file that the run in `dir` is made of.
 fn is_of_run(dir: &Path, path: &Path) -> bool {
@@ -25,9 +24,8 @@ fn is_of_run(dir: &Path, path: &Path) -> bool {
 }
 
 pub(super) fn run(dir: &Path, format: Format, out: Option<&Path>) -> anyhow::Result<u8> {
-    let mut reader = journal::Reader::open(dir)?;
-    let state = SweepState::replay(&reader.poll()?);
-    if let Some(text) = reader.complaint() {
+    let (state, complaint) = journal::replay(dir)?;
+    if let Some(text) = complaint {
         writeln!(io::stderr(), "warning: {text}").context("cannot write to stderr")?;
     }
     if format == Format::Png && out.is_none() && io::stdout().is_terminal() {

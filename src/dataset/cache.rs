@@ -83,6 +83,12 @@ impl PixelCache {
         }
     }
 
+    /// Why decoded images are not kept on disk any more; told once.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        self.disk.get()?.remark()
+    }
+
     /// What is done to each image.
     #[must_use]
     pub fn preprocess(&self) -> Preprocess {

@@ -39,6 +39,8 @@ pub(super) struct Disk {
     /// Bytes in the folder as far as this process knows; `None` before it
     /// looked, or after it could not write.
     used: Mutex<Used>,
+    /// Why nothing more is written, until it was told.
+    remark: Mutex<Option<String>>,
     /// Files mapped right now.
     mapped: Arc<AtomicUsize>,
     /// How many may be: none where a mapping would not outlive its file.
@@ -73,6 +75,7 @@ impl Disk {
             dir,
             limit,
             used: Mutex::new(Used::Unknown),
+            remark: Mutex::default(),
             mapped: Arc::default(),
             most_mapped: OnceLock::new(),
         }
@@ -115,9 +118,20 @@ impl Disk {
             return;
         }
         if let Err(error) = self.write(key, pixels) {
-            tracing::warn!("{}: decoded images are not kept: {error}", self.dir.display());
+            let text = format!(
+                "cannot write {}: {error}: decoded images are not kept there, and are decoded \
+                 again when they are needed",
+                self.dir.display()
+            );
+            tracing::warn!("{text}");
+            *self.remark.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
             *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Used::Closed;
         }
+    }
+
+    /// Why nothing more is written; told once.
+    pub(super) fn remark(&self) -> Option<String> {
+        self.remark.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn write(&self, key: Key, pixels: &[u8]) -> io::Result<()> {
@@ -353,5 +367,8 @@ mod tests {
         disk.put(key, &[1; 30]);
         assert_eq!(found(&disk, key, 30), None);
         assert!(matches!(*disk.used.lock().unwrap(), Used::Closed));
+        let told = disk.remark().unwrap();
+        assert!(told.contains("decoded images are not kept"), "{told}");
+        assert_eq!(disk.remark(), None, "told once");
     }
 }

@@ -80,9 +80,7 @@ pub fn find(runs: &Path, name: &str) -> Result<PathBuf, ActError> {
     if !meta.is_dir() {
         return Err(refuse("it is a file"));
     }
-    let events = journal::read(&path).unwrap_or_default();
-    let known = events.iter().any(|it| matches!(it, crate::sweep::event::Event::Header(_)));
-    if !known {
+    if !matches!(journal::header(&path), Ok(Some(_))) {
         return Err(refuse("it holds no run that can be read"));
     }
     Ok(path)

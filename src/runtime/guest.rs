@@ -5,9 +5,8 @@ use std::path::Path;
 
 use crate::app::contest::Guest;
 use crate::launch::SPEC_FILE;
-use crate::sweep::journal::Reader;
+use crate::sweep::journal;
 use crate::sweep::spec::Spec;
-use crate::sweep::state::SweepState;
 
 /// Reads the run in `dir`; nothing is written there. Which datasets are the very
 /// same as those of the run in `own` is told by the hashes of their content that
@@ -17,8 +16,7 @@ use crate::sweep::state::SweepState;
 /// When `dir` holds no journal with a header, or it cannot be read.
 pub fn read(dir: &Path, own: &Path) -> Result<Guest, String> {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.into());
-    let mut reader = Reader::open(&dir).map_err(|error| error.to_string())?;
-    let run = SweepState::replay(&reader.poll().map_err(|error| error.to_string())?);
+    let (run, _) = journal::replay(&dir).map_err(|error| error.to_string())?;
     if run.header().is_none() {
         return Err(format!(
             "cannot show {}: expected a run with a header, its journal has none yet",

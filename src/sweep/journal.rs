@@ -9,20 +9,22 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use thiserror::Error;
 
-use super::event::Event;
+use super::event::{Event, Header};
 use super::lock::{Holder, Lock, LockError, Owner};
 use super::plan::Shard;
+use super::state::SweepState;
 
 /// Why a run folder cannot be written or read.
 #[derive(Debug, Error)]
 pub enum JournalError {
     /// The system said no.
-    #[error("cannot {operation} {path}: {source}")]
+    #[error("cannot {operation} {path}: {source}{}", advice(.source))]
     Io {
         /// `open`, `write`, …
         operation: &'static str,
@@ -79,6 +81,25 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// True when there is no room to write: a full disk, a quota, a limit on a
+    /// file's size. The same write may succeed later.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { operation: "write", source, .. } if is_full(source))
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// What to do next, after what the system said.
+fn advice(error: &std::io::Error) -> &'static str {
+    if is_full(error) { "; free some space" } else { "" }
+}
+
 fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> JournalError {
     let path = path.to_path_buf();
     move |source| JournalError::Io { operation, path, source }
@@ -123,9 +144,7 @@ impl Journal {
             .write(true)
             .open(&path)
             .map_err(io("open", &path))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io("read", &path))?;
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) as u64;
+        let whole = whole(&mut file).map_err(io("read", &path))?;
         file.set_len(whole).map_err(io("cut", &path))?;
         file.seek(SeekFrom::Start(whole)).map_err(io("read", &path))?;
         Ok(Self { path, file, length: whole, lock })
@@ -241,13 +260,17 @@ impl Reader {
         Ok(())
     }
 
-    /// The events written since the last call: at first, all.
-    ///
-    /// # Errors
-    /// When a journal cannot be read.
-    pub fn poll(&mut self) -> Result<Vec<Event>, JournalError> {
+    /// How many journals the run has: one for each shard.
+    #[must_use]
+    pub fn journals(&self) -> usize {
+        self.read.len()
+    }
+
+    /// Gives the events written since the last call one by one: at first, all.
+    /// Those of one journal come in its order.
+    fn each(&mut self, each: &mut dyn FnMut(Event)) -> Result<(), JournalError> {
         self.look()?;
-        let mut events = Vec::new();
+        let (damaged, unknown) = (&mut self.damaged, &mut self.unknown);
         for (path, read) in &mut self.read {
             let mut file = File::open(path).map_err(io("open", path))?;
             let length = file.metadata().map_err(io("read", path))?.len();
@@ -255,28 +278,31 @@ impl Reader {
                 continue;
             }
             file.seek(SeekFrom::Start(*read)).map_err(io("read", path))?;
-            let mut bytes = Vec::new();
-            file.take(length - *read).read_to_end(&mut bytes).map_err(io("read", path))?;
-            let Some(last) = bytes.iter().rposition(|&byte| byte == b'\n') else { continue };
-            for line in bytes[..last].split(|&byte| byte == b'\n') {
-                match serde_json::from_slice(line) {
-                    Ok(event) => {
-                        self.unknown += usize::from(event == Event::Unknown);
-                        events.push(event);
-                    }
-                    Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
-                    Err(_) => self.damaged += 1,
+            let mut take = |line| match line {
+                Line::Event(event) => {
+                    *unknown += usize::from(*event == Event::Unknown);
+                    each(*event);
                 }
-            }
-            *read += last as u64 + 1;
+                Line::Blank => {}
+                Line::Damaged => *damaged += 1,
+            };
+            *read += lines(file.take(length - *read), &mut take).map_err(io("read", path))?;
         }
+        Ok(())
+    }
+
+    /// The events written since the last call: at first, all.
+    ///
+    /// # Errors
+    /// When a journal cannot be read.
+    pub fn poll(&mut self) -> Result<Vec<Event>, JournalError> {
+        let mut events = Vec::new();
+        self.each(&mut |event| events.push(event))?;
         // A header must come before what it explains, whichever file has it.
         events.sort_by_key(|event| !matches!(event, Event::Header(_)));
         Ok(events)
     }
-}
 
-impl Reader {
     /// What people are told of lines that were left out so far; nothing where
     /// there are none.
     #[must_use]
@@ -285,6 +311,104 @@ impl Reader {
             damage(self.damaged).into_iter().chain(newer(self.unknown)).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
+}
+
+/// Bytes read at once.
+const BLOCK: usize = 1 << 22;
+
+/// A block that is worth more than one core.
+const LARGE: usize = 1 << 18;
+
+enum Line {
+    Event(Box<Event>),
+    Blank,
+    Damaged,
+}
+
+fn parse(line: &[u8]) -> Line {
+    match serde_json::from_slice(line) {
+        Ok(event) => Line::Event(Box::new(event)),
+        Err(_) if line.iter().all(u8::is_ascii_whitespace) => Line::Blank,
+        Err(_) => Line::Damaged,
+    }
+}
+
+/// Reads whole lines, a block of them in memory at a time; gives their bytes.
+fn lines(mut file: impl Read, each: &mut dyn FnMut(Line)) -> std::io::Result<u64> {
+    let (mut bytes, mut done) = (Vec::new(), 0);
+    loop {
+        let more = (&mut file).take(BLOCK as u64).read_to_end(&mut bytes)?;
+        if more == 0 {
+            return Ok(done);
+        }
+        let Some(last) = bytes.iter().rposition(|&byte| byte == b'\n') else { continue };
+        let whole = &bytes[..last];
+        if whole.len() < LARGE {
+            whole.split(|&byte| byte == b'\n').map(parse).for_each(&mut *each);
+        } else {
+            let parsed: Vec<Line> = whole.par_split(|&byte| byte == b'\n').map(parse).collect();
+            parsed.into_iter().for_each(&mut *each);
+        }
+        done += last as u64 + 1;
+        bytes.drain(..=last);
+    }
+}
+
+/// Bytes up to the last newline, looked for from the end.
+fn whole(file: &mut File) -> std::io::Result<u64> {
+    let mut end = file.metadata()?.len();
+    let mut block = vec![0; 1 << 16];
+    while end > 0 {
+        let size = end.min(block.len() as u64);
+        let part = &mut block[..usize::try_from(size).unwrap_or(0)];
+        file.seek(SeekFrom::Start(end - size))?;
+        file.read_exact(part)?;
+        if let Some(at) = part.iter().rposition(|&byte| byte == b'\n') {
+            return Ok(end - size + at as u64 + 1);
+        }
+        end -= size;
+    }
+    Ok(0)
+}
+
+/// The fold of the run in `dir`, without all its events in memory at once; and
+/// what people are told of lines that were left out.
+///
+/// # Errors
+/// When it holds no journal, or one cannot be read.
+pub fn replay(dir: &Path) -> Result<(SweepState, Option<String>), JournalError> {
+    let (mut state, mut early) = (SweepState::default(), Vec::new());
+    let mut reader = Reader::open(dir)?;
+    reader.each(&mut |event| {
+        // A header must come before what it explains, whichever file has it.
+        if state.header().is_none() && !matches!(event, Event::Header(_)) {
+            return early.push(event);
+        }
+        state.apply(&event);
+        if state.header().is_some() {
+            early.drain(..).for_each(|event| state.apply(&event));
+        }
+    })?;
+    early.iter().for_each(|event| state.apply(event));
+    Ok((state, reader.complaint()))
+}
+
+/// What is measured by the run in `dir`, without reading on from there; `None`
+/// where no journal says so.
+///
+/// # Errors
+/// When it holds no journal, or one cannot be read.
+pub fn header(dir: &Path) -> Result<Option<Header>, JournalError> {
+    for path in Reader::open(dir)?.read.keys() {
+        let file = File::open(path).map_err(io("open", path))?;
+        for line in BufReader::new(file).split(b'\n') {
+            let line = line.map_err(io("read", path))?;
+            if let Ok(Event::Header(header)) = serde_json::from_slice(&line) {
+                return Ok(Some(header));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// All events of the run in `dir`.

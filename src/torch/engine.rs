@@ -275,7 +275,8 @@ impl Engine for TorchEngine {
 
     fn told(&mut self) -> Vec<String> {
         let first = std::mem::take(&mut self.untold);
-        first.into_iter().chain(memory::notes()).collect()
+        let cache = self.inputs.cache.remark();
+        first.into_iter().chain(memory::notes()).chain(cache).collect()
     }
 
     fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {

@@ -65,6 +65,7 @@ fn status(model: &Model, theme: &Theme) -> Status {
         _ if watched && model.link == Link::Nobody => {
             state(glyphs.warn, "interrupted, can be resumed", Ink::Warn, true)
         }
+        _ if model.full => state(glyphs.pause, "disk full, waiting for room", Ink::Bad, true),
         (_, true, Some(false)) => state(glyphs.pause, "paused, resume asked", Ink::Warn, true),
         (_, true, _) => state(glyphs.pause, "paused", Ink::Warn, true),
         (_, _, Some(true)) => {
@@ -277,7 +278,7 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
     let number = |text: String| Span::styled(text, theme.text());
     let unit = |text: &'static str| Span::styled(text, theme.dim());
     let length = (columns / 4).clamp(8, 40);
-    let ink = if model.run.paused { Ink::Warn } else { Ink::Accent };
+    let ink = if model.resting() { Ink::Warn } else { Ink::Accent };
     let mut first = bar(theme, done, total, length, ink);
     first.push(Span::styled(
         format!(" {:>3} %", format::whole_percent(done, total)),
@@ -285,7 +286,7 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
     ));
     let mut parts = vec![first];
     let latest = model.progress.as_ref().filter(|_| model.running());
-    if let Some(rate) = latest.and_then(|it| it.rate).filter(|_| !model.run.paused) {
+    if let Some(rate) = latest.and_then(|it| it.rate).filter(|_| !model.resting()) {
         parts.push(vec![number(format::rate(rate)), unit(" img/s")]);
         // What the worker owes: accuracy and probes.
         let owed = latest.map_or(0, |it| it.images_total.saturating_sub(it.images_done));
@@ -305,7 +306,7 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
         number(format!("{} / {}", format::count(done), format::count(total))),
         unit(" forward passes"),
     ]);
-    if let Some(text) = latest.filter(|_| !model.run.paused).and_then(|it| now(model, it.task)) {
+    if let Some(text) = latest.filter(|_| !model.resting()).and_then(|it| now(model, it.task)) {
         // A probe says more here than the counts, which are of accuracy alone.
         let at = if matches!(latest.map(|it| it.task), Some(Task::Probe { .. })) { 1 } else { 9 };
         let part = vec![unit("now "), number(paint::cut(theme, &text, 44))];

@@ -31,7 +31,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         first.push(vec![Span::styled(format!("{} img/s", format::rate(rate)), theme.dim())]);
         let latest = model.progress.as_ref();
         let owed = latest.map_or(0, |it| it.images_total.saturating_sub(it.images_done));
-        if rate > 0.0 && owed > 0 && !model.run.paused {
+        if rate > 0.0 && owed > 0 && !model.resting() {
             let left = format::left(owed as f64 / rate);
             first.push(vec![Span::styled(format!("{left} left"), theme.dim())]);
         }

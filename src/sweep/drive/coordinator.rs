@@ -3,6 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::keep::{Keeper, Kept};
 use super::meter::Meter;
 use super::queue::{Control, Queue};
 use super::{DriveError, Sink, Told};
@@ -45,6 +46,7 @@ pub(super) struct Coordinator<'a> {
     over: bool,
     failed: bool,
     meter: Meter,
+    keeper: Keeper,
     broken: Option<JournalError>,
 }
 
@@ -104,6 +106,7 @@ impl<'a> Coordinator<'a> {
             over: false,
             failed: false,
             meter: Meter::new(workers),
+            keeper: Keeper::default(),
             broken: None,
         }
     }
@@ -122,7 +125,9 @@ impl<'a> Coordinator<'a> {
             // Before it is said that all is done: something may be asked still.
             commands.try_iter().for_each(|command| self.obey(command));
             self.settle();
+            self.try_again();
         }
+        self.wait_for_room(commands);
         if !self.started && !self.stop_asked {
             return Err(self.broken.map_or(DriveError::NoEngine(self.lost), Into::into));
         }
@@ -133,20 +138,71 @@ impl<'a> Coordinator<'a> {
             (false, false) => Outcome::Complete,
         };
         self.emit(Event::Finished { outcome, seconds: self.began.elapsed().as_secs_f64() });
+        self.wait_for_room(commands);
         self.broken.map_or(Ok(outcome), |error| Err(error.into()))
     }
 
     /// Keeps an event, and follows it. After the first that cannot be kept the
-    /// sweep ends: nothing is shown that is not kept.
+    /// sweep ends: nothing is shown that is not kept. Where there only is no room,
+    /// all workers wait for it.
     fn emit(&mut self, event: Event) {
         if self.broken.is_some() {
             return;
         }
         self.state.apply(&event);
-        if let Err(error) = self.sink.event(event) {
-            self.broken = Some(error);
-            self.queue.set(Control::Stop);
+        let kept = self.keeper.keep(event, self.sink);
+        self.kept(kept);
+    }
+
+    fn kept(&mut self, kept: Result<Kept, JournalError>) {
+        match kept {
+            Ok(Kept::All) => {}
+            Ok(Kept::Full) => self.queue.set(Control::Pause),
+            Ok(Kept::Again(seconds)) => {
+                self.meter.rest();
+                self.say(
+                    Level::Warning,
+                    format!(
+                        "there was no room to write for {seconds} s: the sweep stood still, and \
+                         nothing is lost"
+                    ),
+                );
+                if self.started {
+                    self.queue.set(self.control());
+                }
+            }
+            Err(error) => {
+                self.broken = Some(error);
+                self.queue.set(Control::Stop);
+            }
         }
+    }
+
+    /// Once in a while, where there was no room to write.
+    fn try_again(&mut self) {
+        if self.broken.is_none() && self.keeper.is_due() {
+            let kept = self.keeper.write(self.sink);
+            self.kept(kept);
+        }
+    }
+
+    /// No worker is left: what is not written yet waits for room, unless someone
+    /// wants to stop.
+    fn wait_for_room(&mut self, commands: &Receiver<Command>) {
+        while self.keeper.is_full() && !self.stop_asked && self.broken.is_none() {
+            std::thread::sleep(LOOK);
+            commands.try_iter().for_each(|command| self.obey(command));
+            self.try_again();
+        }
+        if self.keeper.is_full() && self.broken.is_none() {
+            self.broken = self.keeper.last(self.sink).err();
+        }
+    }
+
+    /// What workers should do, once they have started.
+    fn control(&self) -> Control {
+        let rest = self.pause_asked || self.state.paused || self.keeper.is_full();
+        if rest { Control::Pause } else { Control::Run }
     }
 
     fn say(&mut self, level: Level, text: impl Into<String>) {
@@ -168,6 +224,13 @@ impl<'a> Coordinator<'a> {
             Told::Done(worker, unit, event) => {
                 self.heard(worker, unit.cost());
                 self.emit(*event);
+                let known = match &unit {
+                    Unit::Accuracy { cell, round, .. } => self.state.has(*cell, *round),
+                    Unit::Probe { cell, .. } => self.state.probed(*cell).is_some(),
+                };
+                if known {
+                    self.queue.lock().forget(&unit);
+                }
             }
             Told::Abandoned(worker) => self.heard(worker, 0),
             Told::Failed(worker, unit, message) => {
@@ -209,12 +272,12 @@ impl<'a> Coordinator<'a> {
             }
             Command::Resume => {
                 self.pause_asked = false;
-                if self.started {
-                    self.queue.set(Control::Run);
-                }
                 self.meter.rest();
                 if self.state.paused {
                     self.emit(Event::Resumed);
+                }
+                if self.started {
+                    self.queue.set(self.control());
                 }
             }
             Command::Stop => {
@@ -285,7 +348,9 @@ impl<'a> Coordinator<'a> {
                 Leaving::Variant(id) => state.dropped.get_mut(id.index()),
                 Leaving::Probe(id) => state.cancelled.get_mut(id.index()),
             };
-            slot.map(|slot| *slot = leave).is_some()
+            let known = slot.map(|slot| *slot = leave).is_some();
+            state.count();
+            known
         })
     }
 
@@ -443,7 +508,7 @@ impl<'a> Coordinator<'a> {
         for command in std::mem::take(&mut self.early) {
             self.obey(command);
         }
-        self.queue.set(if self.pause_asked { Control::Pause } else { Control::Run });
+        self.queue.set(self.control());
     }
 
     fn step(&mut self, worker: WorkerId, unit: &Unit, done: f64) {

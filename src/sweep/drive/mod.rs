@@ -13,6 +13,7 @@
 //! journalled, once no worker is doing otherwise any more.
 
 mod coordinator;
+mod keep;
 mod meter;
 mod queue;
 mod worker;
@@ -40,11 +41,19 @@ pub trait Sink {
     /// Keeps the event, then shows it.
     ///
     /// # Errors
-    /// When it cannot be kept: the sweep then stops.
+    /// When it cannot be kept. Where there only is no room
+    /// ([`JournalError::is_full`]) the sweep stands still and offers the same
+    /// event again; else it stops.
     fn event(&mut self, event: Event) -> Result<(), JournalError>;
 
     /// Shows what a worker does right now. Latest wins.
     fn progress(&mut self, progress: Progress);
+
+    /// Says that the sweep stands still, and why; `None`: it goes on. No part
+    /// of the run, since the run cannot be written just then.
+    fn stands(&mut self, why: Option<String>) {
+        let _ = why;
+    }
 }
 
 /// Why a sweep could not go on. What was journalled stands.

@@ -32,6 +32,9 @@ pub(super) struct Queue {
 pub(super) struct QueueState {
     pub(super) control: Control,
     units: VecDeque<Unit>,
+    /// Cost of the units that are wanted: asked after each batch, so not counted
+    /// each time.
+    queued: u64,
     /// By dataset, variant, probe: left out on request.
     pub(super) skipped: Vec<bool>,
     pub(super) dropped: Vec<bool>,
@@ -46,7 +49,8 @@ pub(super) struct QueueState {
     pub(super) waiting: Vec<bool>,
     /// Ends of units that were told, and not heard yet.
     pub(super) unheard: usize,
-    /// Units that came to an end in this session: not measured again in it.
+    /// Units that came to an end in this session, and are no part of what is known:
+    /// not measured again in it.
     ended: HashSet<Unit>,
     /// Units that a worker was lost in.
     fatal: Vec<Unit>,
@@ -101,6 +105,7 @@ impl QueueState {
             })
         });
         let unit = self.units.remove(focused.unwrap_or(first))?;
+        self.queued -= unit.cost();
         let variant = self.variants.get(unit.variant().index()).cloned()?;
         let probe = match unit.group() {
             None => None,
@@ -129,6 +134,7 @@ impl QueueState {
                     self.holding[worker.index()] = None;
                 }
                 self.units.push_front(unit);
+                self.count();
                 return Told::Abandoned(worker);
             }
         };
@@ -139,9 +145,15 @@ impl QueueState {
         let (failed, left): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.units).into_iter().partition(of_cell);
         self.units = left;
+        self.count();
         self.ended.extend(failed);
         self.ended.insert(unit.clone());
         Told::Failed(worker, unit, message)
+    }
+
+    /// The unit's result is known: it is not owed any more.
+    pub(super) fn forget(&mut self, unit: &Unit) {
+        self.ended.remove(unit);
     }
 
     /// What is owed after something joined the sweep.
@@ -150,6 +162,7 @@ impl QueueState {
         let in_hand: Vec<&Unit> = self.current.iter().flatten().collect();
         let news = |unit: &Unit| !self.ended.contains(unit) && !in_hand.contains(&unit);
         self.units = units.into_iter().filter(news).collect();
+        self.count();
     }
 
     fn know(&mut self, state: &SweepState) {
@@ -165,8 +178,13 @@ impl QueueState {
 
     /// Forward passes that will still be made, in images.
     pub(super) fn work_left(&self) -> u64 {
+        self.queued + self.current.iter().flatten().map(Unit::cost).sum::<u64>()
+    }
+
+    /// After something is wanted that was not, or the other way round.
+    pub(super) fn count(&mut self) {
         let queued = self.units.iter().filter(|unit| !self.is_left_out(unit));
-        queued.chain(self.current.iter().flatten()).map(Unit::cost).sum()
+        self.queued = queued.map(Unit::cost).sum();
     }
 
     /// True when a worker measures such a unit, or told of one and was not
@@ -192,6 +210,7 @@ impl Queue {
         let mut queue = QueueState {
             control: Control::Hold,
             units: units.into(),
+            queued: 0,
             skipped: datasets.map(|dataset| state.is_skipped(dataset)).collect(),
             dropped: Vec::new(),
             cancelled: Vec::new(),
@@ -206,6 +225,7 @@ impl Queue {
             fatal: Vec::new(),
         };
         queue.know(state);
+        queue.count();
         Self { state: Mutex::new(queue), changed: Condvar::new() }
     }
 

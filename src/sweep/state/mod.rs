@@ -52,6 +52,8 @@ pub struct CellState {
     /// Why it could not be measured on.
     pub failed: Option<String>,
     failed_round: Option<RoundId>,
+    /// The round after the last one that is measured.
+    after: usize,
     rounds: Vec<Option<Round>>,
 }
 
@@ -97,18 +99,33 @@ impl CellState {
     }
 
     fn add(&mut self, round: RoundId, result: Round) {
-        self.rounds[round.index()] = Some(result);
+        let next = round.index() + 1;
         // Sums are taken in the order of rounds, not of arrival, so that they
-        // are equal bit for bit whoever measured first.
+        // are equal bit for bit whoever measured first. Most come in order.
+        if self.done > 0 && next > self.after {
+            self.done += result.images;
+            self.correct += result.correct;
+            self.correct5 = self.correct5.zip(result.correct5).map(|(a, b)| a + b);
+            self.loss_sum += result.loss_sum;
+            self.near_ties += u64::from(result.near_ties);
+            self.rounds[round.index()] = Some(result);
+        } else {
+            self.rounds[round.index()] = Some(result);
+            self.sum();
+        }
+        self.after = self.after.max(next);
+        if self.failed_round == Some(round) {
+            self.failed = None;
+        }
+    }
+
+    fn sum(&mut self) {
         let known = self.rounds.iter().flatten();
         self.done = known.clone().map(|r| r.images).sum();
         self.correct = known.clone().map(|r| r.correct).sum();
         self.correct5 = known.clone().map(|r| r.correct5).sum();
         self.loss_sum = known.clone().map(|r| r.loss_sum).sum();
         self.near_ties = known.map(|r| u64::from(r.near_ties)).sum();
-        if self.failed_round == Some(round) {
-            self.failed = None;
-        }
     }
 }
 

@@ -534,8 +534,10 @@ impl Loop {
     fn draw(&mut self, screen: &mut terminal::Screen<Tty>) {
         let data = self.gate.draw(Instant::now());
         if data || std::mem::take(&mut self.model.due) {
+            let start = Instant::now();
             self.model.settle();
             self.verdict_seen(true);
+            self.gate.took(start.elapsed());
         }
         if self.theme.look() != self.model.look {
             self.theme = Theme::of(self.model.look);

@@ -14,6 +14,8 @@ pub struct Gate {
     data: bool,
     last_keys: Option<Instant>,
     last_data: Option<Instant>,
+    /// Taking new data in took so long the last time.
+    took: Duration,
 }
 
 impl Gate {
@@ -27,19 +29,31 @@ impl Gate {
         self.data = true;
     }
 
+    /// Taking new data in took so long: intervals are drawn anew over all images,
+    /// which are many in the end.
+    pub fn took(&mut self, time: Duration) {
+        self.took = time;
+    }
+
+    /// Until new data may be taken in again: it has a fifth of the time at most,
+    /// the rest is for keys.
+    fn gap(&self) -> Duration {
+        DATA.max(4 * self.took)
+    }
+
     /// When the next frame is due; `None`: nothing waits, so nothing wakes.
     #[must_use]
     pub fn due(&self, now: Instant) -> Option<Instant> {
         let after = |last: Option<Instant>, gap| last.map_or(now, |last| last + gap);
         let keys = self.keys.then(|| after(self.last_keys, KEYS));
-        let data = self.data.then(|| after(self.last_data, DATA));
+        let data = self.data.then(|| after(self.last_data, self.gap()));
         [keys, data].into_iter().flatten().min()
     }
 
     /// A frame is being drawn. True where it may take new data in: what a
     /// person does is shown without waiting for statistics.
     pub fn draw(&mut self, now: Instant) -> bool {
-        let open = self.last_data.is_none_or(|last| now >= last + DATA);
+        let open = self.last_data.is_none_or(|last| now >= last + self.gap());
         if self.keys {
             self.last_keys = Some(now);
             self.keys = false;
@@ -82,6 +96,26 @@ mod tests {
         assert!(!gate.draw(soon));
         assert_eq!(gate.due(soon), Some(now + DATA));
         assert!(gate.draw(now + DATA));
+    }
+
+    #[test]
+    fn what_takes_long_is_done_less_often() {
+        let now = Instant::now();
+        let mut gate = Gate::default();
+        gate.data();
+        assert!(gate.draw(now));
+        gate.took(Duration::from_millis(200));
+        gate.data();
+        let later = now + Duration::from_millis(800);
+        assert_eq!(gate.due(now + DATA), Some(later));
+        // A key in between is shown, without the data.
+        gate.key();
+        assert_eq!(gate.due(now + DATA), Some(now + DATA));
+        assert!(!gate.draw(now + DATA));
+        assert!(gate.draw(later));
+        gate.took(Duration::from_millis(1));
+        gate.data();
+        assert_eq!(gate.due(later), Some(later + DATA));
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Herald {
     /// All that was measured before is in `state`.
     pub(super) fn known(&mut self, state: &SweepState) {
         if self.alerts.any() {
-            self.rounds = whole_rounds(state);
+            self.rounds = whole_rounds(state, 0);
             self.verdicts.known(&judge(state, VariantId::DENSE));
         }
     }
@@ -36,7 +36,7 @@ impl Herald {
         if !self.alerts.any() || !matches!(event, Event::Measured(_)) {
             return;
         }
-        let rounds = whole_rounds(state);
+        let rounds = whole_rounds(state, self.rounds);
         if rounds > self.rounds {
             self.rounds = rounds;
             let judgement = judge(state, VariantId::DENSE);

@@ -1,8 +1,8 @@
 //! Faults of the real engine in whole sweeps: a weight that is no number, image
 //! files that vanish while they are wanted.
 #![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
-#[allow(dead_code, reason = "each test uses its part")]
 mod world;
 
 use std::path::{Path, PathBuf};

@@ -227,7 +227,7 @@ fn reading(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buf
         second.push(vec![own(text, theme.ink(Ink::Warn))]);
     }
     let scores =
-        [("z of S ", row.score), ("of its rise ", row.rise), ("of distance ", row.distance)];
+        [("z of S ", row.score), ("z of its rise ", row.rise), ("z of distance ", row.distance)];
     for (name, score) in scores {
         if let Some(score) = score {
             second.push(vec![dim(name), plain(format::signed(score))]);

@@ -12,6 +12,9 @@ use crate::sweep::ids::DatasetId;
 pub(super) fn commanding(model: &mut Model) -> bool {
     let word = match (&model.mode, &model.link) {
         _ if model.run.header().is_none() => "nothing is running".to_string(),
+        (Mode::Watch, _) if !model.running() => {
+            "the sweep has ended: this screen only watches it".to_string()
+        }
         _ if !model.running() => "the sweep has ended".to_string(),
         (Mode::Watch, Link::Unknown) => "only watching: not yet attached".to_string(),
         (Mode::Watch, Link::Apart(why)) => format!("only watching: {why}"),

@@ -1,5 +1,6 @@
 //! Gain, barriers, and the verdict on a sweep.
 
+use super::super::event::Outcome;
 use super::super::ids::{AlphaId, DatasetId, VariantId};
 use super::super::state::SweepState;
 use super::bootstrap::{DRAWS, TAIL, basic, resample, sure_maximum};
@@ -231,7 +232,7 @@ fn nothing(state: &SweepState) -> (Verdict, String) {
         undecided("the grid lacks α = 0 or α = 1, so there is no gain to judge")
     } else if state.header().is_some() && !state.alphas().iter().any(|alpha| alpha.is_interior()) {
         undecided("the grid has no point between the ends, so there is no gain to judge")
-    } else if state.outcome.is_some() {
+    } else if matches!(state.outcome, Some(Outcome::Complete | Outcome::Partial)) {
         undecided("an end, or every point between, could not be measured on every OOD dataset")
     } else {
         (Verdict::TooEarly, "both ends and a point between are not measured yet".into())

@@ -533,7 +533,7 @@ impl Loop {
 
     fn draw(&mut self, screen: &mut terminal::Screen<Tty>) {
         let data = self.gate.draw(Instant::now());
-        if data || std::mem::take(&mut self.model.due) {
+        if data || self.model.due() {
             let start = Instant::now();
             self.model.settle();
             self.verdict_seen(true);

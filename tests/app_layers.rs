@@ -231,6 +231,29 @@ fn variants_are_compared_dropped_and_taken_back() {
     assert_eq!((model.tab, model.live.variant), (Tab::Live, VariantId(1)));
 }
 
+/// A run that is over has no more data to wait for.
+#[test]
+fn what_a_key_asks_to_see_is_due_at_once_and_new_data_is_not() {
+    let script = Script::good();
+    let mut events = script.until(60);
+    events.extend(script.variant(1, trim("block.3", 0.5), 60));
+    let mut model = fold(&events, Look::default(), (80, 24));
+    let key = |model: &mut Model, key| {
+        update(model, Message::Key(key));
+        model.due()
+    };
+    assert!(!model.due() && !key(&mut model, Key::Left), "the cursor is drawn, nothing derived");
+    assert!(key(&mut model, Key::Char('w')), "another variant");
+    model.settle();
+    assert!(!model.due());
+    update(&mut model, Message::Event(Box::new(Event::Paused)));
+    assert!(!model.due(), "data has its turn");
+    assert!(!key(&mut model, Key::Left), "… and a key that derives nothing does not hurry it");
+    assert!(key(&mut model, Key::Char('4')));
+    model.settle();
+    assert!(key(&mut model, Key::Left), "the compare screen takes differences at the cursor");
+}
+
 #[test]
 fn relations_are_ranked_and_the_claim_does_not_say_more() {
     let mut model = measured();

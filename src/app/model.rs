@@ -54,6 +54,18 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// How far what is derived ([`Model::settle`]) lags behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lag {
+    /// It does not.
+    #[default]
+    None,
+    /// The run went on; it is derived when data may be drawn again.
+    Data,
+    /// A person wants to see something else: derived for the next frame.
+    Asked,
+}
+
 /// The whole state of the screen: a fold of [`super::Message`]s, nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
@@ -115,11 +127,8 @@ pub struct Model {
     pub help: Option<usize>,
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
-    /// [`Model::run`] has changed since [`Model::board`] was made.
-    pub(super) stale: bool,
-    /// A key asked for what is not derived yet: the next frame must not wait for
-    /// the run's next event.
-    pub due: bool,
+    /// How far what is derived lags behind what it is derived from.
+    pub(super) lag: Lag,
 }
 
 impl Model {
@@ -156,8 +165,7 @@ impl Model {
             mouse: false,
             help: None,
             size: (80, 24),
-            stale: false,
-            due: false,
+            lag: Lag::None,
         }
     }
 
@@ -165,7 +173,7 @@ impl Model {
     /// has drained all that is ready and before it draws: intervals of the
     /// gain cost a bootstrap, so they are not computed for every event.
     pub fn settle(&mut self) {
-        if !std::mem::take(&mut self.stale) {
+        if std::mem::take(&mut self.lag) == Lag::None {
             return;
         }
         self.board = Board::of(&self.run, self.live.variant);
@@ -178,6 +186,18 @@ impl Model {
             }
             Tab::Live | Tab::Layers => {}
         }
+    }
+
+    /// A person asked for what is not derived yet: the next frame must not wait
+    /// for the run's next event.
+    #[must_use]
+    pub fn due(&self) -> bool {
+        self.lag == Lag::Asked
+    }
+
+    /// What is derived no longer holds.
+    pub(super) fn behind(&mut self, lag: Lag) {
+        self.lag = self.lag.max(lag);
     }
 
     /// The variant whose layers are shown: the live screen's, where something

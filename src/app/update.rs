@@ -17,7 +17,7 @@ use super::keymap::{self, Action, Context};
 use super::library;
 use super::live::{Live, Target, ZOOM_STEPS};
 use super::message::{Effect, Message, Pick};
-use super::model::{Link, Mode, Model, Screen};
+use super::model::{Lag, Link, Mode, Model, Screen};
 use super::setup;
 use super::tab::Tab;
 pub use commands::answers;
@@ -96,7 +96,7 @@ fn on_event(model: &mut Model, event: &Event) {
         begin(model, header);
     }
     model.run.apply(event);
-    model.stale = true;
+    model.behind(Lag::Data);
     let requested = &mut model.live.requested;
     match event {
         Event::Measured(_) => follow(model, false),
@@ -270,8 +270,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Tab(tab) => {
             model.tab = tab;
             // Each screen derives what it alone shows.
-            model.stale = true;
-            model.due = true;
+            model.behind(Lag::Asked);
         }
         Action::Variant => layers::next_variant(model),
         Action::Layers(act) => return layers::act(model, act),
@@ -310,8 +309,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::CursorEnd => set_cursor(model, usize::MAX),
         Action::CursorBest => {
             live.cursor = None;
-            model.stale |= model.tab == Tab::Compare;
-            model.due |= model.stale;
+            moved(model);
         }
         Action::FocusNext => step_focus(model, 1),
         Action::FocusPrevious => step_focus(model, -1),
@@ -376,8 +374,7 @@ fn picked(model: &mut Model, pick: Pick) {
         Pick::Variant(id) => model.rival = id,
         Pick::Tab(tab) => {
             model.tab = tab;
-            model.stale = true;
-            model.due = true;
+            model.behind(Lag::Asked);
         }
     }
 }
@@ -385,9 +382,14 @@ fn picked(model: &mut Model, pick: Pick) {
 fn set_cursor(model: &mut Model, at: usize) {
     let last = model.board.alphas.len().checked_sub(1);
     model.live.cursor = last.map(|last| at.min(last));
-    // Differences there are taken at the cursor.
-    model.stale |= model.tab == Tab::Compare;
-    model.due |= model.stale;
+    moved(model);
+}
+
+/// The compare screen takes its differences at the cursor.
+fn moved(model: &mut Model) {
+    if model.tab == Tab::Compare {
+        model.behind(Lag::Asked);
+    }
 }
 
 fn step_cursor(model: &mut Model, by: isize) {

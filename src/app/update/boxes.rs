@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::app::contest::{Guest, RivalId};
 use crate::app::keymap::{DoctorAct, OpenAct, SaveAct};
 use crate::app::message::Effect;
-use crate::app::model::Model;
+use crate::app::model::{Lag, Model};
 use crate::app::save::{Line, Refused, Save, Stage};
 use crate::app::setup::Field;
 use crate::app::tab::Tab;
@@ -36,8 +36,7 @@ pub(super) fn doctor(model: &mut Model) -> Vec<Effect> {
 
 fn open_doctor(model: &mut Model) {
     model.doctor = true;
-    model.stale = true;
-    model.due = true;
+    model.behind(Lag::Asked);
 }
 
 pub(super) fn on_doctor(model: &mut Model, act: DoctorAct) {
@@ -47,8 +46,7 @@ pub(super) fn on_doctor(model: &mut Model, act: DoctorAct) {
         if let Some(best) = best {
             model.rival = best.variant.into();
             model.tab = Tab::Compare;
-            model.stale = true;
-            model.due = true;
+            model.behind(Lag::Asked);
         }
     }
 }
@@ -174,8 +172,7 @@ pub(super) fn guest(model: &mut Model, result: Result<Box<Guest>, String>) {
             model.say(Level::Info, text);
             model.rival = RivalId { guest: Some(index), variant: VariantId::DENSE };
             model.tab = Tab::Compare;
-            model.stale = true;
-            model.due = true;
+            model.behind(Lag::Asked);
         }
         Err(why) => {
             model.live.word = Some(why.clone());
@@ -190,7 +187,6 @@ pub(super) fn part(model: &mut Model, index: usize) {
         let guest = model.guests.remove(index);
         model.rival = RivalId::DENSE;
         model.live.word = Some(format!("{} is no longer beside this run", guest.name));
-        model.stale = true;
-        model.due = true;
+        model.behind(Lag::Asked);
     }
 }

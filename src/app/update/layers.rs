@@ -7,7 +7,7 @@ use crate::app::contest::{RivalId, describe};
 use crate::app::keymap::{AskAct, CompareAct, LayersAct};
 use crate::app::layers::{METHODS, edit_name};
 use crate::app::message::Effect;
-use crate::app::model::Model;
+use crate::app::model::{Lag, Model};
 use crate::app::setup::Field;
 use crate::app::tab::Tab;
 use crate::app::{format, sheet};
@@ -118,7 +118,7 @@ fn other_probe(model: &mut Model, by: isize) {
     match to.and_then(|to| all.get(to)) {
         Some(id) if all.len() > 1 => {
             model.layers.probe = Some(*id);
-            model.stale = true;
+            model.behind(Lag::Asked);
         }
         _ => model.live.word = Some("there is no other measurement; a asks for one".into()),
     }
@@ -260,7 +260,7 @@ fn edit(model: &mut Model, edits: Vec<Edit>) -> Vec<Effect> {
     model.layers.edits.clone_from(&edits);
     if edits.is_empty() {
         model.live.variant = VariantId::DENSE;
-        model.stale = true;
+        model.behind(Lag::Asked);
         return effects;
     }
     let known = model.run.variants().iter().position(|it| it.sparsify == edits).map(VariantId);
@@ -321,7 +321,7 @@ fn name(model: &Model, edits: &[Edit]) -> String {
 
 fn show(model: &mut Model, id: VariantId) {
     model.live.variant = id;
-    model.stale = true;
+    model.behind(Lag::Asked);
 }
 
 pub(super) fn next_variant(model: &mut Model) {

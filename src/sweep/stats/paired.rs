@@ -100,18 +100,29 @@ impl Paired {
         dataset: DatasetId,
         alphas: &[AlphaId],
     ) -> Option<Self> {
-        let words = alphas.len().div_ceil(64).max(1);
+        let rounds = common_rounds(state, variant, dataset, alphas);
+        Self::from_hits(alphas.len(), rounds.iter().map(Vec::as_slice))
+    }
+
+    /// From groups of images: of each, the hits at every one of `points` points.
+    /// An image counts where every point of its group has it.
+    pub fn from_hits<'a>(
+        points: usize,
+        groups: impl IntoIterator<Item = &'a [&'a Bits]>,
+    ) -> Option<Self> {
+        let words = points.div_ceil(64).max(1);
         let mut keys: Vec<u64> = Vec::new();
-        for hits in common_rounds(state, variant, dataset, alphas) {
+        for hits in groups {
             let start = keys.len();
-            keys.resize(start + hits[0].len() * words, 0);
+            let images = hits.iter().map(|bits| bits.len()).min().unwrap_or(0);
+            keys.resize(start + images * words, 0);
             for (point, bits) in hits.iter().enumerate() {
-                for (image, hit) in bits.iter().enumerate() {
+                for (image, hit) in bits.iter().take(images).enumerate() {
                     keys[start + image * words + point / 64] |= u64::from(hit) << (point % 64);
                 }
             }
         }
-        Self::from_keys(&keys, words, alphas.len())
+        Self::from_keys(&keys, words, points)
     }
 
     /// From one string of `points` bits per image, `words` words each.

@@ -83,15 +83,7 @@ fn layer_barrier(
         return None;
     }
     let hits: Vec<&Bits> = points.iter().map(|(_, _, result)| &result.hits).collect();
-    let images = points.iter().map(|(_, _, result)| result.images).min()?;
-    let words = points.len().div_ceil(64);
-    let mut keys = vec![0_u64; images * words];
-    for (point, bits) in hits.iter().enumerate() {
-        for (image, hit) in bits.iter().take(images).enumerate() {
-            keys[image * words + point / 64] |= u64::from(hit) << (point % 64);
-        }
-    }
-    let paired = Paired::from_keys(&keys, words, points.len())?;
+    let paired = Paired::from_hits(points.len(), [hits.as_slice()])?;
     let end = points.len() - 1;
     let below = |accuracy: &[f64], point: usize| {
         let alpha = points[point].1;
@@ -116,7 +108,7 @@ fn layer_barrier(
         value: 100.0 * value,
         stderr: 100.0 * (variance / (draws.len() - 1) as f64).sqrt(),
         alpha: highest.map(|point| points[point].0),
-        images,
+        images: paired.images,
         complete: points.len() == state.alphas().iter().filter(|a| inside(a.get())).count(),
     })
 }

@@ -266,6 +266,7 @@ impl Sheet {
             Some(id) => run.layer(id).map_or_else(String::new, |it| it.name.clone()),
         };
         let all = stats::correlations(run, probe, variant);
+        self.claim = stats::claim(run, &all);
         self.relations = all
             .into_iter()
             .map(|it| Relation {
@@ -276,7 +277,6 @@ impl Sheet {
             .collect();
         let size = |it: &Relation| it.coefficients.kendall.map_or(-1.0, |tau| tau.value.abs());
         self.relations.sort_by(|a, b| size(b).total_cmp(&size(a)));
-        self.claim = stats::claim(run, probe, variant);
     }
 
     /// The row of all layers at once.

@@ -97,6 +97,7 @@ pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
     });
     let judged = stats::judge(state, VariantId::DENSE);
     let of_layers = layers::layers(state);
+    let relations = layers::relations(state);
     let report = Report {
         schema: SCHEMA,
         alphas: state.alphas().iter().map(|alpha| alpha.get()).collect(),
@@ -104,13 +105,13 @@ pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
         sharpness: layers::sharpness(state),
         barriers: layers::barriers(state),
         stragglers: layers::stragglers(&of_layers),
-        correlation: layers::correlation(state),
+        correlation: layers::correlation(state, &relations),
         summary: summary(state, &judged),
         path_barriers: path_barriers(state, &judged),
         curvature: layers::curvature(state),
         layers: of_layers,
         doctor: doctor::json(state),
-        claims: layers::claims(state),
+        claims: layers::claims(state, &relations),
         probes: layers::asked(state),
         failed: failed.collect(),
         near_ties: rows.iter().map(|row| row.cell.near_ties).sum(),

@@ -94,7 +94,7 @@ fn layer_table(state: &SweepState, units: Layers) -> LayerTable {
              α shown; τ: Kendall's with OOD accuracy over α"
                 .to_string(),
         );
-        notes.extend(sharp.and_then(|id| stats::claim(state, id, VariantId::DENSE)));
+        notes.extend(stats::claim(state, &taus));
     }
     LayerTable { heads, rows: rows.collect(), notes }
 }

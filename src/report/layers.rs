@@ -7,7 +7,7 @@ use crate::sweep::ids::{LayerId, ProbeId, VariantId};
 use crate::sweep::probe::{Direction, Probe};
 use crate::sweep::spec::{Base, Layers};
 use crate::sweep::state::{ProbeState, SweepState};
-use crate::sweep::stats::{self, Coefficients, Interval, Thresholds};
+use crate::sweep::stats::{self, Coefficients, Correlation, Interval, Thresholds};
 
 /// Name of a layer; `overall` for all at once.
 pub(super) fn layer_name(state: &SweepState, layer: Option<LayerId>) -> &str {
@@ -164,27 +164,33 @@ pub(super) fn stragglers(layers: &[Value]) -> Vec<Value> {
     layers.iter().filter(fired).map(short).collect()
 }
 
-/// Correlation of sharpness with OOD accuracy. `lo` and `hi` are of Kendall's
-/// τ-b; the others' intervals have names of their own.
-pub(super) fn correlation(state: &SweepState) -> Vec<Value> {
-    let mut rows = Vec::new();
-    for (id, known) in probes(state) {
-        if !matches!(known.probe, Probe::Sharpness { .. }) {
-            continue;
-        }
-        for it in stats::correlations(state, id, VariantId::DENSE) {
-            let Coefficients { points, kendall, spearman, pearson } = it.coefficients;
-            let value = |it: Option<Interval>| it.map(|it| it.value);
-            let bounds = |it: Option<Interval>| it.map(|it| [it.lo, it.hi]);
-            rows.push(json!({
-                "layer": layer_name(state, it.layer), "points": points, "probe": id.index(),
-                "kendall": value(kendall), "spearman": value(spearman), "pearson": value(pearson),
-                "lo": kendall.map(|it| it.lo), "hi": kendall.map(|it| it.hi),
-                "spearman_interval": bounds(spearman), "pearson_interval": bounds(pearson),
-            }));
-        }
-    }
-    rows
+/// Of each sharpness probe: how every layer's sharpness goes with OOD accuracy.
+pub(super) fn relations(state: &SweepState) -> Vec<(ProbeId, Vec<Correlation>)> {
+    probes(state)
+        .filter(|(_, known)| matches!(known.probe, Probe::Sharpness { .. }))
+        .map(|(id, _)| (id, stats::correlations(state, id, VariantId::DENSE)))
+        .collect()
+}
+
+/// The same as rows. `lo` and `hi` are of Kendall's τ-b; the others' intervals
+/// have names of their own.
+pub(super) fn correlation(
+    state: &SweepState,
+    relations: &[(ProbeId, Vec<Correlation>)],
+) -> Vec<Value> {
+    let all = relations.iter().flat_map(|(id, all)| all.iter().map(move |it| (id, it)));
+    let row = |(id, it): (&ProbeId, &Correlation)| {
+        let Coefficients { points, kendall, spearman, pearson } = it.coefficients;
+        let value = |it: Option<Interval>| it.map(|it| it.value);
+        let bounds = |it: Option<Interval>| it.map(|it| [it.lo, it.hi]);
+        json!({
+            "layer": layer_name(state, it.layer), "points": points, "probe": id.index(),
+            "kendall": value(kendall), "spearman": value(spearman), "pearson": value(pearson),
+            "lo": kendall.map(|it| it.lo), "hi": kendall.map(|it| it.hi),
+            "spearman_interval": bounds(spearman), "pearson_interval": bounds(pearson),
+        })
+    };
+    all.map(row).collect()
 }
 
 /// What was asked beside accuracy, and how far it is.
@@ -208,8 +214,7 @@ pub(super) fn asked(state: &SweepState) -> Vec<Value> {
     probes(state).map(row).collect()
 }
 
-/// In words, for each sharpness probe: whether it went with OOD accuracy.
-pub(super) fn claims(state: &SweepState) -> Vec<String> {
-    let sharp = probes(state).filter(|(_, it)| matches!(it.probe, Probe::Sharpness { .. }));
-    sharp.filter_map(|(id, _)| stats::claim(state, id, VariantId::DENSE)).collect()
+/// The same in words, for each sharpness probe.
+pub(super) fn claims(state: &SweepState, relations: &[(ProbeId, Vec<Correlation>)]) -> Vec<String> {
+    relations.iter().filter_map(|(_, all)| stats::claim(state, all)).collect()
 }

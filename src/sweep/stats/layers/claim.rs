@@ -1,16 +1,14 @@
 //! What a correlation table says, and does not say, in plain words.
 
 use super::super::Interval;
-use super::correlation::{Correlation, correlations};
-use crate::sweep::ids::{ProbeId, VariantId};
+use super::correlation::Correlation;
 use crate::sweep::state::SweepState;
 
-/// A paragraph on whether sharpness went with OOD accuracy along this path.
-/// It claims no more than the intervals hold. `None` before three points are
-/// known of anything.
+/// A paragraph on whether sharpness went with OOD accuracy along this path, from
+/// all that [`super::correlations`] gives. It claims no more than the intervals
+/// hold. `None` before three points are known of anything.
 #[must_use]
-pub fn claim(state: &SweepState, probe: ProbeId, variant: VariantId) -> Option<String> {
-    let all = correlations(state, probe, variant);
+pub fn claim(state: &SweepState, all: &[Correlation]) -> Option<String> {
     let tau = |it: &Correlation| it.coefficients.kendall;
     let overall = all.iter().find(|it| it.layer.is_none()).and_then(tau);
     let named: Vec<(&str, Interval)> = all

@@ -388,7 +388,8 @@ fn estimates_read_the_cells() {
 fn sharpness_goes_with_accuracy_where_it_does() {
     let alphas = [0.0, 0.25, 0.5, 0.75, 1.0];
     let mut state = sharp(&alphas, [0.01; 6], [1.0, 9.0, 0.2, 1.0, 1.0, 1.0], [0.1; 6]);
-    assert_eq!(claim(&state, ProbeId(0), VariantId::DENSE), None, "no accuracy yet");
+    let early = correlations(&state, ProbeId(0), VariantId::DENSE);
+    assert_eq!(claim(&state, &early), None, "no accuracy yet");
     for (alpha, correct) in [40, 45, 50, 60, 70].into_iter().enumerate() {
         state.apply(&accuracy(alpha, correct));
         state.apply(&answer(cell(alpha, None), rise(0.1)));
@@ -398,7 +399,7 @@ fn sharpness_goes_with_accuracy_where_it_does() {
     assert_eq!((all[0].layer, tau(0)), (None, None), "a constant series has no coefficient");
     assert_eq!((tau(2), tau(3)), (Some(1.0), Some(-1.0)));
     assert_eq!(all[2].coefficients.points, 5);
-    let said = claim(&state, ProbeId(0), VariantId::DENSE).unwrap();
+    let said = claim(&state, &all).unwrap();
     assert!(said.contains("5 points") && said.contains("not independent"), "{said}");
     assert!(said.contains("block.0") && said.contains("goes with"), "{said}");
 }

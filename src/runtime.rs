@@ -11,10 +11,12 @@
 
 mod alerts;
 mod attach;
+mod effects;
 mod ending;
 mod follow;
 mod gate;
 mod guest;
+mod hear;
 mod host;
 mod leave;
 mod library;
@@ -22,11 +24,9 @@ mod remember;
 mod signals;
 mod work;
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::TryRecvError;
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -38,15 +38,15 @@ pub use host::{Host, list};
 
 use crate::alert::{Alerts, Verdicts};
 use crate::app::setup::{self, Demo, Job, Starting};
-use crate::app::{Effect, Message, Mode, Model, Screen, update};
-use crate::session::{SessionHandle, Update, Waker};
+use crate::app::{Effect, Message, Mode, Model, update};
+use crate::session::{SessionHandle, Waker};
 use crate::sweep::command::Command;
 use crate::terminal::{self, Guard, Input, Tty};
 use crate::ui::{self, Theme};
 use gate::Gate;
 use host::Tell;
 use remember::Remember;
-use signals::{Asked, Signals};
+use signals::Signals;
 
 /// What the screen begins with.
 #[derive(Clone, Debug)]
@@ -264,242 +264,9 @@ impl Loop {
         }
     }
 
-    // ------------------------------------------------------------- in
-
-    fn take(&mut self, it: Incoming, screen: &mut terminal::Screen<Tty>) {
-        match it {
-            Incoming::Input(input) => self.input(input, screen),
-            Incoming::Setup(message) => {
-                self.fold(Message::Setup(*message), screen);
-                self.gate.data();
-            }
-            Incoming::Library(message) => {
-                self.fold(Message::Library(*message), screen);
-                self.gate.data();
-            }
-            Incoming::Session(id, result) => self.started(id, result, screen),
-            Incoming::Again(result) => self.gone_on(result, screen),
-            Incoming::Told(message) => {
-                self.fold(*message, screen);
-                self.gate.key();
-            }
-        }
-    }
-
-    fn input(&mut self, input: Input, screen: &mut terminal::Screen<Tty>) {
-        self.gate.key();
-        match input {
-            Input::Key(key) => {
-                #[allow(clippy::panic)] // asked for by name, by the tests
-                if self.panic && key == crate::app::Key::F(12) {
-                    panic!("{PANIC} is set and F12 was pressed");
-                }
-                self.fold(Message::Key(key), screen);
-            }
-            Input::Paste(text) if self.model.screen == Screen::Library => {
-                let message = crate::app::library::Message::Paste(text);
-                self.fold(Message::Library(message), screen);
-            }
-            Input::Paste(text) => self.fold(Message::Setup(setup::Message::Paste(text)), screen),
-            Input::Click(x, y) => {
-                if let Some(pick) = ui::hit(&self.model, &self.theme, x, y) {
-                    self.fold(Message::Pick(pick), screen);
-                }
-            }
-            Input::Wheel(lines) => self.fold(Message::Wheel(lines), screen),
-            Input::Gone => self.hung_up(screen),
-        }
-    }
-
-    fn started(
-        &mut self,
-        id: u64,
-        result: Result<SessionHandle, String>,
-        screen: &mut terminal::Screen<Tty>,
-    ) {
-        let wanted = self.model.setup.starting.as_ref().is_some_and(|it| it.id == id);
-        match result {
-            Ok(handle) if wanted && self.session.is_none() => {
-                self.from_command_line = false;
-                self.fold(Message::Setup(setup::Message::Started(id)), screen);
-                if self.model.screen == Screen::Library {
-                    crate::app::library::watch(&mut self.model);
-                }
-                self.session = Some(Attached { handle, ended: false, heard: 0 });
-                self.verdicts = Verdicts::default();
-                if self.gone {
-                    self.detach();
-                }
-                self.drain(screen);
-            }
-            // Not wanted any more: it ends after its first batch. Another
-            // program's goes on, of course.
-            Ok(handle) => {
-                if handle.measures() {
-                    let _ = handle.commands.send(Command::Stop);
-                }
-            }
-            Err(why) if self.gone || wanted && self.from_command_line => {
-                self.done = Some(Err(RuntimeError::Start(why)));
-            }
-            Err(why) => {
-                self.model.library.said = Some(why.clone());
-                self.fold(Message::Setup(setup::Message::StartFailed(id, why)), screen);
-            }
-        }
-        self.gate.key();
-    }
-
-    /// Takes in all that the session has told.
-    fn drain(&mut self, screen: &mut terminal::Screen<Tty>) {
-        while let Some(session) = self.session.as_mut().filter(|session| !session.ended) {
-            let update = match session.handle.updates.try_recv() {
-                Ok(update) => update,
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => Update::Ended(Err(
-                    "the measuring thread ended without a word; the log has more".into(),
-                )),
-            };
-            let mut known = false;
-            let asked = self.model.live.requested.stop.is_some();
-            let end = match &update {
-                Update::Ended(ended) => Some(ended.clone()),
-                _ => None,
-            };
-            let message = match update {
-                Update::Event(event) => {
-                    session.heard += 1;
-                    known = session.heard == session.handle.known;
-                    Message::Event(event)
-                }
-                Update::Progress(progress) => Message::Progress(progress),
-                Update::Link(link) => Message::Link(link),
-                Update::Said(level, text) => Message::Log(level, text),
-                Update::Stands(why) => Message::Stands(why),
-                Update::Ended(result) => {
-                    session.ended = true;
-                    Message::Ended(result)
-                }
-            };
-            self.fold(message, screen);
-            self.gate.data();
-            if known {
-                self.verdict_known();
-            }
-            if let Some(ended) = end {
-                self.verdict_seen(false);
-                self.end_seen(&ended, asked);
-            }
-        }
-        // A new run clears the screen: others come after it.
-        if self.model.run.header().is_some() {
-            for dir in std::mem::take(&mut self.beside) {
-                self.guest(dir);
-            }
-        }
-        let over = self.session.as_ref().is_some_and(|it| it.ended);
-        if over && !self.waiting.is_empty() {
-            // Asked of it while it was ending.
-            self.go_on();
-        }
-    }
-
-    fn signal(&mut self, asked: Asked, screen: &mut terminal::Screen<Tty>) {
-        match asked {
-            Asked::Ask if self.gone => self.stop(screen),
-            Asked::Ask => self.input(Input::Key(crate::app::Key::Ctrl('c')), screen),
-            Asked::Stop => self.stop(screen),
-            Asked::Gone => self.hung_up(screen),
-            Asked::Suspend => self.suspend(terminal::stop_self, screen),
-            Asked::Continue => {
-                if !std::mem::take(&mut self.resumed) {
-                    self.enter_again(screen);
-                }
-            }
-            Asked::Resize => self.resize(screen),
-        }
-    }
-
-    fn resize(&mut self, screen: &mut terminal::Screen<Tty>) {
-        match terminal::size() {
-            // Many signals of a storm tell nothing new.
-            Ok(size) if size == screen.size() => {}
-            Ok(size) => {
-                screen.resize(size);
-                self.fold(Message::Resize(size.width, size.height), screen);
-                self.gate.key();
-            }
-            Err(_) => self.hung_up(screen),
-        }
-    }
-
     fn fold(&mut self, message: Message, screen: &mut terminal::Screen<Tty>) {
         let effects = update(&mut self.model, message);
         self.run_effects(effects, screen);
-    }
-
-    // ------------------------------------------------------------ out
-
-    fn run_effects(&mut self, effects: Vec<Effect>, screen: &mut terminal::Screen<Tty>) {
-        for effect in effects {
-            match effect {
-                Effect::Command(command) => self.command(command),
-                Effect::Detach => self.detach(),
-                Effect::Setup(effect) => self.ask(effect),
-                Effect::Merge(order) => self.merge(*order),
-                Effect::Guest(dir) => self.guest(dir),
-                Effect::Library(effect) => self.library(effect),
-                Effect::Mouse(on) => {
-                    if self.guard.mouse(on).is_err() {
-                        self.hung_up(screen);
-                    }
-                }
-                Effect::Redraw => {
-                    if screen.forget().is_err() {
-                        self.hung_up(screen);
-                    }
-                }
-                Effect::Suspend => match terminal::has_shell() {
-                    Ok(true) => self.suspend(terminal::stop_job, screen),
-                    Ok(false) => self.say("there is no shell to come back from: not suspended"),
-                    Err(error) => self.say(&format!("cannot suspend: {error}")),
-                },
-                Effect::Quit => self.quit(),
-            }
-        }
-    }
-
-    fn say(&mut self, text: &str) {
-        self.model.live.word = Some(text.into());
-        self.model.setup.said = Some(text.into());
-    }
-
-    fn ask(&mut self, effect: setup::Effect) {
-        match effect {
-            setup::Effect::Remember(memory) => self.remember.keep(*memory),
-            effect => {
-                match &effect {
-                    setup::Effect::Start(_, job) => self.device.clone_from(&job.device),
-                    setup::Effect::Demo(_, _, device) => self.device.clone_from(device),
-                    _ => {}
-                }
-                host::ask(&self.host, &self.tell, &self.waker, effect);
-            }
-        }
-    }
-
-    fn library(&mut self, effect: crate::app::library::Effect) {
-        use crate::app::library::Effect;
-        let mut id = 0;
-        match &effect {
-            Effect::Open(path) => {
-                id = self.model.setup.expect(path.display().to_string());
-            }
-            // Its threads end when nobody hears them.
-            Effect::Close => self.session = None,
-            _ => {}
-        }
-        library::ask(&self.tell, &self.waker, id, effect);
     }
 
     /// Another program's run is shown.
@@ -511,24 +278,6 @@ impl Loop {
     fn measuring(&self) -> bool {
         let own = |session: &Attached| session.handle.measures() && !session.ended;
         !self.watching() && self.session.as_ref().is_some_and(own)
-    }
-
-    fn suspend(&mut self, stop: fn() -> io::Result<()>, screen: &mut terminal::Screen<Tty>) {
-        self.guard.leave();
-        self.resumed = true;
-        if let Err(error) = stop() {
-            tracing::error!("cannot stop: {error}");
-        }
-        // … continued.
-        self.enter_again(screen);
-    }
-
-    fn enter_again(&mut self, screen: &mut terminal::Screen<Tty>) {
-        if self.guard.enter_again().and_then(|()| screen.forget()).is_err() {
-            return self.hung_up(screen);
-        }
-        self.gate.key();
-        self.resize(screen);
     }
 
     fn draw(&mut self, screen: &mut terminal::Screen<Tty>) {

@@ -12,6 +12,7 @@ mod others;
 mod png;
 mod raster;
 mod resample;
+mod tiff;
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -136,7 +137,7 @@ fn read(bytes: &[u8]) -> Result<Raster, DecodeError> {
         Format::Gif => others::gif(bytes),
         Format::Bmp => others::bmp(bytes),
         Format::WebP => others::by_image(bytes, image::ImageFormat::WebP),
-        Format::Tiff => others::tiff(bytes),
+        Format::Tiff => tiff::read(bytes),
         Format::Pnm => others::by_image(bytes, image::ImageFormat::Pnm),
     }
 }

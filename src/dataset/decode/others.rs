@@ -1,5 +1,5 @@
 //! GIF, BMP with a palette, and what the `image` crate decodes alike: WebP,
-//! other BMP, TIFF, PNM.
+//! other BMP, PNM.
 
 use std::io::Cursor;
 
@@ -103,31 +103,6 @@ fn palette_bmp(bytes: &[u8]) -> Option<Result<Raster, DecodeError>> {
 
 fn unpack_row(row: &[u8], width: usize, stride: usize, depth: usize) -> Vec<u8> {
     if depth == 8 { row[..width].to_vec() } else { unpack(row, width, stride, depth) }
-}
-
-/// TIFF, but for two kinds that the `image` crate would not give as Pillow does:
-/// it knows no palettes, and makes CMYK RGB before it can be resized.
-pub(super) fn tiff(bytes: &[u8]) -> Result<Raster, DecodeError> {
-    let kind = match photometric(bytes) {
-        Some(3) => "colours of a palette",
-        Some(5) => "CMYK",
-        _ => return by_image(bytes, ImageFormat::Tiff),
-    };
-    Err(DecodeError::new(format!("TIFF: {kind} are not read; save the image as RGB or as PNG")))
-}
-
-/// How a TIFF's first image means its samples (tag 262).
-fn photometric(bytes: &[u8]) -> Option<u16> {
-    let little = bytes.starts_with(b"II");
-    let short = |at: usize| -> Option<u16> {
-        let two = bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if little { u16::from_le_bytes(two) } else { u16::from_be_bytes(two) })
-    };
-    let four: [u8; 4] = bytes.get(4..8)?.try_into().ok()?;
-    let start = if little { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) } as usize;
-    let entries = (0..usize::from(short(start)?)).map(|i| start + 2 + 12 * i);
-    let tag = entries.into_iter().find(|&at| short(at) == Some(262))?;
-    short(tag + 8)
 }
 
 /// Formats in which the `image` crate and Pillow agree on the pixels.

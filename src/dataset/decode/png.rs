@@ -87,7 +87,7 @@ pub(super) fn unpack(data: &[u8], samples: usize, stride: usize, depth: usize) -
         .collect()
 }
 
-fn scaled(mut data: Vec<u8>, by: u8) -> Vec<u8> {
+pub(super) fn scaled(mut data: Vec<u8>, by: u8) -> Vec<u8> {
     data.iter_mut().for_each(|v| *v *= by);
     data
 }

@@ -166,7 +166,7 @@ fn premultiply(data: &mut [u8], channels: usize) {
 }
 
 /// The inverse, as exact as 8 bits are.
-fn divide_alpha(data: &mut [u8], channels: usize) {
+pub(super) fn divide_alpha(data: &mut [u8], channels: usize) {
     for px in data.chunks_exact_mut(channels) {
         let alpha = px[channels - 1];
         if alpha != 0 && alpha != 255 {

@@ -24,8 +24,10 @@ setup: ## find or fetch libtorch (asked for by all the others)
 	@scripts/tools.sh $(PYTHON)
 	@$(PYTHON) scripts/libtorch.py
 
+# There are no examples; asking for them gives the dependencies the features that the tests have, so
+# that `make demo` and `make test` share one build of libtorch's bindings.
 build: setup ## the program, target/release/alphascope
-	@$(CARGO) build $(PROFILE)
+	@$(CARGO) build $(PROFILE) --bins --examples
 
 demo: build ## the embedded demo: on a terminal the screen, else a headless sweep with its table
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN) --demo; else exec $(BIN) sweep --demo; fi
@@ -45,7 +47,7 @@ clippy: setup ## lints, for all three sets of features
 	$(CARGO) clippy $(PROFILE) --all-targets --no-default-features --features tui -- $(WARN)
 
 doc: setup ## the library's documentation, target/doc/alphascope
-	RUSTDOCFLAGS="$(WARN)" $(CARGO) doc $(PROFILE) --no-deps
+	RUSTDOCFLAGS="$(WARN)" $(CARGO) doc $(PROFILE) --no-deps --lib --examples
 
 check: test ## all that CI runs: tests, format, lints, documentation, the demo
 	$(CARGO) fmt --check

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Launch, Measure, Request, SPEC_FILE};
+use super::{Launch, LaunchError, Measure, Request, SPEC_FILE};
 use crate::app::save::{Order, Refused};
 use crate::app::setup::{DataFacts, Demo, FileFacts, Job, PairFacts};
 use crate::checkpoint::{self, Checkpoint};
@@ -35,29 +35,26 @@ pub struct Outside {
 }
 
 impl Outside {
-    fn measure(&self, device: String) -> Measure {
-        self.sim.clone().map_or(Measure::Device(device), Measure::Sim)
-    }
-
-    fn launch(&self, request: Request, waker: Waker) -> Result<SessionHandle, String> {
-        let launch = Launch::prepare(request).map_err(|error| error.to_string())?;
-        launch.start(waker).map_err(|error| error.to_string())
+    /// A whole sweep, with what the command line said of it.
+    fn request(&self, spec: Spec, spec_path: PathBuf, device: String) -> Request {
+        Request {
+            spec,
+            spec_path,
+            out: self.out.clone(),
+            runs: self.runs.clone(),
+            resume: self.resume,
+            shard: Shard::whole(),
+            measure: self.sim.clone().map_or(Measure::Device(device), Measure::Sim),
+            doctor: None,
+        }
     }
 }
 
 impl Host for Outside {
     fn start(&self, job: Job, waker: Waker) -> Result<SessionHandle, String> {
-        let request = Request {
-            spec: job.spec,
-            spec_path: PathBuf::from("(set-up)"),
-            resume: self.resume,
-            out: job.output.or_else(|| self.out.clone()),
-            runs: self.runs.clone(),
-            shard: Shard::whole(),
-            measure: self.measure(job.device),
-            doctor: None,
-        };
-        self.launch(request, waker)
+        let mut request = self.request(job.spec, PathBuf::from("(set-up)"), job.device);
+        request.out = job.output.or(request.out);
+        started(Launch::prepare(request), waker)
     }
 
     fn demo(&self, demo: Demo, device: String, waker: Waker) -> Result<SessionHandle, String> {
@@ -70,17 +67,9 @@ impl Host for Outside {
         let dir = demo::unpack(cache)
             .map_err(|error| format!("cannot unpack the demo in {}: {error}", cache.display()))?;
         let spec_path = dir.join(pair.spec());
-        let request = Request {
-            spec: Spec::load(&spec_path).map_err(|error| error.to_string())?,
-            spec_path,
-            out: self.out.clone(),
-            runs: self.runs.clone(),
-            resume: self.resume,
-            shard: Shard::whole(),
-            measure: self.measure(device),
-            doctor: None,
-        };
-        self.launch(request, waker)
+        let spec = Spec::load(&spec_path).map_err(|error| error.to_string())?;
+        let request = self.request(spec, spec_path, device);
+        started(Launch::prepare(request), waker)
     }
 
     fn again(
@@ -91,18 +80,13 @@ impl Host for Outside {
         waker: Waker,
     ) -> Result<SessionHandle, String> {
         let spec_path = dir.join(SPEC_FILE);
+        let spec = Spec::load(&spec_path).map_err(|error| error.to_string())?;
         let request = Request {
-            spec: Spec::load(&spec_path).map_err(|error| error.to_string())?,
-            spec_path,
             out: Some(dir.into()),
-            runs: None,
             resume: true,
-            shard: Shard::whole(),
-            measure: self.measure(device),
-            doctor: None,
+            ..self.request(spec, spec_path, device)
         };
-        let launch = Launch::prepare(request).map_err(|error| error.to_string())?;
-        launch.going_on(asked).start(waker).map_err(|error| error.to_string())
+        started(Launch::prepare(request).map(|launch| launch.going_on(asked)), waker)
     }
 
     fn merge(&self, dir: &Path, order: Order) -> Result<String, Refused> {
@@ -175,6 +159,11 @@ impl Host for Outside {
         let each = (0..gpus).map(|index| format!("cuda:{index}"));
         ["auto".to_string(), "cpu".to_string()].into_iter().chain(all).chain(each).collect()
     }
+}
+
+fn started(launch: Result<Launch, LaunchError>, waker: Waker) -> Result<SessionHandle, String> {
+    let launch = launch.map_err(|error| error.to_string())?;
+    launch.start(waker).map_err(|error| error.to_string())
 }
 
 fn facts(it: &checkpoint::Description) -> FileFacts {

@@ -2,6 +2,7 @@
 //! and a table (or event lines) on stdout.
 
 mod herald;
+mod rounds;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -12,13 +13,14 @@ use std::time::Duration;
 
 use herald::Herald;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rounds::Rounds;
 
 use crate::alert::Alerts;
 use crate::launch::Launch;
 use crate::session::Update;
 use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Level, Outcome, Progress, Task};
-use crate::sweep::ids::{AlphaId, DatasetId, ProbeCell, RoundId, VariantId};
+use crate::sweep::ids::{AlphaId, DatasetId, ProbeCell, VariantId};
 use crate::sweep::probe::{Direction, Probe};
 use crate::sweep::spec::{Layers, SharpnessKind};
 use crate::sweep::state::{SweepState, cells_at};
@@ -60,7 +62,7 @@ pub fn run(
     if paused {
         let _ = handle.commands.send(Command::Pause);
     }
-    let mut state = SweepState::default();
+    let (mut state, mut rounds) = (SweepState::default(), Rounds::default());
     let mut stopping = false;
     // Of the events told first, so many are not of this session.
     let (mut old, mut began) = (handle.known, false);
@@ -71,13 +73,20 @@ pub fn run(
             Ok(Update::Event(event)) => {
                 state.apply(&event);
                 began |= old == 0 && matches!(*event, Event::Started { .. });
+                let mut round = None;
                 match old {
-                    0 => herald.event(&event, &state, show.gone),
-                    1 => herald.known(&state),
+                    0 => round = rounds.news(&event, &state),
+                    1 => {
+                        rounds.known(&state);
+                        herald.known(&state);
+                    }
                     _ => {}
                 }
                 old = old.saturating_sub(1);
-                if !show.event(&event, &state)? && !stopping {
+                if round.is_some() {
+                    herald.round(&state, show.gone);
+                }
+                if !show.event(&event, round, &state)? && !stopping {
                     stopping = true;
                     stop(&handle.commands);
                 }
@@ -161,8 +170,6 @@ impl Signals {
 struct Show {
     output: Output,
     bar: ProgressBar,
-    /// Rounds that were told as a line.
-    told: usize,
     /// Events still to come that were in the journal before.
     known: usize,
     /// The terminal has hung up: nothing more is said on it.
@@ -185,7 +192,7 @@ impl Show {
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}") {
             bar.set_style(style.progress_chars("━━╌"));
         }
-        let show = Self { output, bar, told: 0, known: 0, gone: false, terminals };
+        let show = Self { output, bar, known: 0, gone: false, terminals };
         show.say(&format!("run folder: {}", dir.display()));
         show
     }
@@ -203,8 +210,14 @@ impl Show {
         }
     }
 
-    /// False when nobody reads stdout any more.
-    fn event(&mut self, event: &Event, state: &SweepState) -> anyhow::Result<bool> {
+    /// `round`: so many are whole by this event. False when nobody reads stdout
+    /// any more.
+    fn event(
+        &mut self,
+        event: &Event,
+        round: Option<usize>,
+        state: &SweepState,
+    ) -> anyhow::Result<bool> {
         if self.output == Output::Json {
             if self.gone && self.terminals[0] {
                 return Ok(true);
@@ -243,13 +256,10 @@ impl Show {
                 if done < total {
                     self.say(&format!("measuring on {}", devices.join(", ")));
                 }
-                self.told = whole_rounds(state, 0);
             }
             Event::Measured(_) => {
-                let rounds = whole_rounds(state, self.told);
-                if rounds > self.told {
-                    self.told = rounds;
-                    self.round(rounds, state);
+                if let Some(round) = round {
+                    self.round(round, state);
                 }
             }
             Event::Notice { level, text } => {
@@ -278,7 +288,6 @@ impl Show {
             _ => {}
         }
         if known && self.known == 0 {
-            self.told = whole_rounds(state, 0);
             let (done, total) = state.work();
             self.say(&match (100 * done).checked_div(total) {
                 Some(percent) if done < total => {
@@ -418,20 +427,6 @@ fn at(alpha: AlphaId, state: &SweepState) -> String {
 fn variant(id: VariantId, state: &SweepState) -> String {
     let variant = state.variants().get(id.index()).filter(|it| !it.is_dense());
     variant.map_or_else(String::new, |it| format!(", {}", it.name))
-}
-
-/// Rounds that every cell of the run has finished (or whose dataset has fewer,
-/// is skipped, or failed); looked at from the first that may not be.
-fn whole_rounds(state: &SweepState, known: usize) -> usize {
-    let most = state.datasets().iter().map(|d| d.rounds.len()).max().unwrap_or(0);
-    let measured = |round: usize| {
-        state.cell_ids().all(|id| {
-            let rounds = state.rounds_owed(id);
-            let failed = state.cell(id).is_some_and(|cell| cell.failed.is_some());
-            round >= rounds || state.has(id, RoundId(round)) || state.is_left_out(id) || failed
-        })
-    };
-    known + (known..most).take_while(|&round| measured(round)).count()
 }
 
 /// False for a reader that went away, which is no error.

@@ -3,9 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use super::whole_rounds;
 use crate::alert::{Alert, Alerts, Kind, Verdicts, in_tmux};
-use crate::sweep::event::{Event, Outcome};
+use crate::sweep::event::Outcome;
 use crate::sweep::ids::VariantId;
 use crate::sweep::state::SweepState;
 use crate::sweep::stats::judge;
@@ -15,34 +14,28 @@ pub(super) struct Herald {
     alerts: Alerts,
     dir: PathBuf,
     verdicts: Verdicts,
-    rounds: usize,
 }
 
 impl Herald {
     pub(super) fn new(alerts: Alerts, dir: PathBuf) -> Self {
-        Self { alerts, dir, verdicts: Verdicts::default(), rounds: 0 }
+        Self { alerts, dir, verdicts: Verdicts::default() }
     }
 
     /// All that was measured before is in `state`.
     pub(super) fn known(&mut self, state: &SweepState) {
         if self.alerts.any() {
-            self.rounds = whole_rounds(state, 0);
             self.verdicts.known(&judge(state, VariantId::DENSE));
         }
     }
 
-    /// An event of this session.
-    pub(super) fn event(&mut self, event: &Event, state: &SweepState, gone: bool) {
-        if !self.alerts.any() || !matches!(event, Event::Measured(_)) {
+    /// One more round is whole.
+    pub(super) fn round(&mut self, state: &SweepState, gone: bool) {
+        if !self.alerts.any() {
             return;
         }
-        let rounds = whole_rounds(state, self.rounds);
-        if rounds > self.rounds {
-            self.rounds = rounds;
-            let judgement = judge(state, VariantId::DENSE);
-            if let Some(kind) = self.verdicts.news(&judgement) {
-                self.tell(&Alert::new(kind, &self.dir, state, &judgement, None), gone);
-            }
+        let judgement = judge(state, VariantId::DENSE);
+        if let Some(kind) = self.verdicts.news(&judgement) {
+            self.tell(&Alert::new(kind, &self.dir, state, &judgement, None), gone);
         }
     }
 

@@ -27,6 +27,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 pub use client::{AttachError, Client, Replies, attach};
+pub(crate) use place::is_socket;
 pub use server::Server;
 
 /// Version of the lines.

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::background;
 use crate::launch::SPEC_FILE;
 use crate::report::{self, Format};
 use crate::sweep::journal;
+use crate::{background, control};
 
 /// Whether a path is a file that the run in `dir` is made of.
 fn is_of_run(dir: &Path, path: &Path) -> bool {
@@ -20,7 +20,7 @@ fn is_of_run(dir: &Path, path: &Path) -> bool {
     let same = matches!((parent.canonicalize(), dir.canonicalize()), (Ok(a), Ok(b)) if a == b);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let own = [SPEC_FILE, background::LOG].contains(&name.as_ref());
-    same && (own || name.starts_with("events") || name.starts_with("control"))
+    same && (own || journal::stem_of(&name, "").is_some() || control::is_socket(&name))
 }
 
 pub(super) fn run(dir: &Path, format: Format, out: Option<&Path>) -> anyhow::Result<u8> {

@@ -6,13 +6,21 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::own;
+use crate::sweep::{journal, lock};
 
 /// Prefix of a socket's name in a run folder.
 const NAME: &str = "control";
+/// Ending of a socket's name.
+const ENDING: &str = ".sock";
 
 /// Name of the socket of the journal `stem` (as `events`).
 fn name(stem: &str) -> String {
-    format!("{}.sock", stem.replacen("events", NAME, 1))
+    format!("{}{ENDING}", stem.replacen(journal::STEM, NAME, 1))
+}
+
+/// Whether a file of a run folder is a socket, by its name.
+pub(crate) fn is_socket(name: &str) -> bool {
+    name.starts_with(NAME) && name.ends_with(ENDING)
 }
 
 /// Where the socket of this journal should be.
@@ -37,15 +45,11 @@ pub(super) fn in_runtime(dir: &Path, stem: &str) -> io::Result<PathBuf> {
 
 /// Every place where a socket of the run in `dir` may be.
 pub(super) fn all(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).map(|entries| entries.flatten().collect());
-    let entries: Vec<std::fs::DirEntry> = entries.unwrap_or_default();
-    let names: Vec<String> =
-        entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    let sockets = names.iter().filter(|it| it.starts_with(NAME) && it.ends_with(".sock"));
-    let mut found: Vec<PathBuf> = sockets.map(|name| dir.join(name)).collect();
-    let stems = names.iter().filter_map(|it| it.strip_suffix(".owner"));
-    for stem in stems.filter(|stem| stem.starts_with("events")) {
-        let Ok(name) = hashed(dir, stem) else { continue };
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let sockets = entries.filter(|entry| is_socket(&entry.file_name().to_string_lossy()));
+    let mut found: Vec<PathBuf> = sockets.map(|entry| entry.path()).collect();
+    for stem in journal::stems(dir, lock::RECORD).unwrap_or_default() {
+        let Ok(name) = hashed(dir, &stem) else { continue };
         found.extend(folders().into_iter().map(|folder| folder.join(&name)));
     }
     found.retain(|path| path.symlink_metadata().is_ok());

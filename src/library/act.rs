@@ -101,11 +101,9 @@ fn check(name: &str) -> Result<(), ActError> {
 /// Takes every lock of the run, as who writes it would.
 fn take(path: &Path) -> Result<Vec<Lock>, ActError> {
     let io = |source| ActError::Io { operation: "lock", path: path.into(), source };
-    let names = std::fs::read_dir(path).map_err(io)?.flatten().map(|entry| entry.file_name());
-    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    let stems = names.iter().filter_map(|name| name.strip_suffix(".jsonl"));
-    let stems = stems.filter(|stem| stem.starts_with("events"));
+    let stems = journal::stems(path, journal::ENDING).map_err(io)?;
     stems
+        .iter()
         .map(|stem| match Lock::take(path, stem) {
             Ok(lock) => Ok(lock),
             Err(LockError::Held(holder)) => Err(ActError::Running { path: path.into(), holder }),

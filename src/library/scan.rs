@@ -10,7 +10,7 @@ use super::cache::Cache;
 use super::{Found, OnDataset, Run, State};
 use crate::sweep::event::{Event, Outcome};
 use crate::sweep::ids::{AlphaId, DatasetId, VariantId};
-use crate::sweep::journal::Reader;
+use crate::sweep::journal::{self, Reader};
 use crate::sweep::lock;
 use crate::sweep::state::SweepState;
 use crate::sweep::stats;
@@ -108,7 +108,7 @@ impl Looked {
             }
             self.bytes += meta.len();
             let name = entry.file_name().to_string_lossy().into_owned();
-            if top && name.starts_with("events.") && name.ends_with(".jsonl") {
+            if top && journal::stem_of(&name, journal::ENDING).is_some() {
                 self.changed = self.changed.max(millis(&meta));
                 let time = meta.modified().ok().and_then(|it| it.duration_since(UNIX_EPOCH).ok());
                 let nanos = time.unwrap_or_default().as_nanos();

@@ -7,6 +7,8 @@
 //! readers. Each journal has a [lock](super::lock), so that two writers are
 //! impossible.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -14,6 +16,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use thiserror::Error;
+
+use files::stem;
+pub use files::{ENDING, STEM, stem_of, stems};
 
 use super::event::{Event, Header};
 use super::lock::{Holder, Lock, LockError, Owner};
@@ -105,14 +110,6 @@ fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Jo
     move |source| JournalError::Io { operation, path, source }
 }
 
-/// File name of a shard's journal without its ending.
-fn stem(shard: Shard) -> String {
-    match shard.parts() {
-        None => "events".into(),
-        Some((index, of)) => format!("events.{index}-of-{of}"),
-    }
-}
-
 /// The writing end. Nobody else can write the same journal while it lives.
 #[derive(Debug)]
 pub struct Journal {
@@ -136,7 +133,7 @@ impl Journal {
             LockError::Held(holder) => JournalError::Locked { path: dir.into(), holder },
             LockError::Io(operation, path, source) => JournalError::Io { operation, path, source },
         })?;
-        let path = dir.join(format!("{stem}.jsonl"));
+        let path = dir.join(format!("{stem}{ENDING}"));
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -153,7 +150,7 @@ impl Journal {
     /// Its name without the ending: `events`, or `events.1-of-2`.
     #[must_use]
     pub fn stem(&self) -> &str {
-        self.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("events")
+        self.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(STEM)
     }
 
     /// Who wrote it last, where that process ended without closing it.
@@ -239,23 +236,13 @@ impl Reader {
 
     /// Finds journals that are new in the folder.
     fn look(&mut self) -> Result<(), JournalError> {
-        let entries = match std::fs::read_dir(&self.dir) {
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Err(JournalError::NotARun { path: self.dir.clone() });
-            }
-            other => other.map_err(io("list", &self.dir))?,
-        };
-        for entry in entries {
-            let path = entry.map_err(io("list", &self.dir))?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if name.starts_with("events.") && name.ends_with(".jsonl") {
-                self.read.entry(path).or_insert(0);
-            }
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+        let stems = stems(&self.dir, ENDING).map_err(|error| match error.kind() {
+            NotFound | NotADirectory => JournalError::NotARun { path: self.dir.clone() },
+            _ => io("list", &self.dir)(error),
+        })?;
+        for stem in stems {
+            self.read.entry(self.dir.join(format!("{stem}{ENDING}"))).or_insert(0);
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use serde::{Deserialize, Serialize};
 
+use super::journal;
+
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(15);
 /// How long the system's lock may be held by nobody who says so: by a process that
@@ -37,6 +39,9 @@ const MOMENT: Duration = Duration::from_secs(2);
 /// An owner on another machine counts as dead this long after its last sign.
 /// Longer than the minute for which NFS may show an old time.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Ending of a record, after the stem of its journal.
+pub const RECORD: &str = ".owner";
 
 /// The process that writes a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -296,7 +301,7 @@ fn system(dir: &Path, stem: &str) -> Result<Option<File>, LockError> {
     let mut options = OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(io("open", &path))?;
-    let record = dir.join(format!("{stem}.owner"));
+    let record = record(dir, stem);
     let here = Owner::here();
     let until = Instant::now() + MOMENT;
     loop {
@@ -345,17 +350,16 @@ fn since(time: SystemTime) -> Duration {
     SystemTime::now().duration_since(time).unwrap_or_default()
 }
 
+fn record(dir: &Path, stem: &str) -> PathBuf {
+    dir.join(format!("{stem}{RECORD}"))
+}
+
 /// Those who write the run in `dir` now, as far as a reader can tell.
 #[must_use]
 pub fn holders(dir: &Path) -> Vec<Holder> {
     let here = Owner::here();
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    let paths = entries.flatten().map(|entry| entry.path());
-    let records = paths.filter(|path| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("events") && name.ends_with(".owner")
-    });
-    let known = records.filter_map(|path| read(&path).ok());
+    let stems = journal::stems(dir, RECORD).unwrap_or_default();
+    let known = stems.iter().filter_map(|stem| read(&record(dir, stem)).ok());
     known
         .map(|(owner, time)| (owner, since(time)))
         .filter(|(owner, sign)| match owner {
@@ -379,8 +383,8 @@ struct Record {
 
 impl Record {
     fn take(dir: &Path, stem: &str, owner: &Owner) -> Result<Self, LockError> {
-        let path = dir.join(format!("{stem}.owner"));
-        let beside = dir.join(format!(".{stem}.{}.owner", owner.token));
+        let path = record(dir, stem);
+        let beside = dir.join(format!(".{stem}.{}{RECORD}", owner.token));
         let made = write(&beside, owner);
         let file = made.map_err(io("write", &beside))?;
         let taken = put(&beside, &path, &file, owner);

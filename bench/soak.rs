@@ -7,7 +7,11 @@
 //! is theirs alone. `SOAK_EVENTS` says how many events.
 #![allow(missing_docs)]
 
+#[path = "../tests/sweep_rig/hooked.rs"]
+mod hooked;
+
 use std::error::Error;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,18 +19,18 @@ use std::time::{Duration, Instant};
 
 use alphascope::app::{Look, Message, Mode, Model, Screen, update};
 use alphascope::session::{self, Setup, Update};
-use alphascope::sim::{SimEngine, SimScript, layers};
+use alphascope::sim::{SimScript, layers};
 use alphascope::sparsify;
-use alphascope::sweep::drive::EngineFactory;
-use alphascope::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
-use alphascope::sweep::event::{DatasetInfo, Header, LayerInfo, SCHEMA};
+use alphascope::sweep::engine::BatchOutcome;
+use alphascope::sweep::event::{DatasetInfo, Header, SCHEMA};
 use alphascope::sweep::ids::{Alpha, DatasetId};
 use alphascope::sweep::journal::{self, Journal};
 use alphascope::sweep::plan::Shard;
-use alphascope::sweep::probe::{Probe, ProbeResult};
+use alphascope::sweep::probe::Probe;
 use alphascope::sweep::spec::{Role, SharpnessSpec, Variant};
 use alphascope::sweep::state::SweepState;
 use alphascope::ui::{self, Theme};
+use hooked::hooked;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
@@ -107,47 +111,20 @@ fn header(events: usize) -> Fallible<Header> {
     })
 }
 
-/// Answers at once. Probes are the pretend engine's.
-struct Quick(SimEngine, Alpha);
-
-impl Engine for Quick {
-    fn device(&self) -> String {
-        "scripted".into()
-    }
-
-    fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {
-        self.1 = alpha;
-        self.0.set_point(alpha, variant)
-    }
-
-    fn evaluate(
-        &mut self,
-        dataset: DatasetId,
-        positions: std::ops::Range<usize>,
-    ) -> Result<BatchOutcome, EngineError> {
-        // How hard an image is does not depend on the point, as in real models.
-        let accuracy = self.0.accuracy(dataset, self.1);
-        let hard = |position: usize| {
-            let mixed = ((position * DATASETS + dataset.index()) as u64 + 1)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) as f64 / u64::MAX as f64
-        };
-        let draws: Vec<f64> = positions.map(hard).collect();
-        Ok(BatchOutcome {
-            hit: draws.iter().map(|&draw| draw < accuracy).collect(),
-            hit5: Some(draws.iter().map(|&draw| draw < accuracy.max(0.95)).collect()),
-            loss: draws.iter().map(|draw| draw + 1.0 - accuracy).collect(),
-            near_ties: 0,
-        })
-    }
-
-    fn probe(
-        &mut self,
-        probe: &Probe,
-        layer: Option<&LayerInfo>,
-        steer: &mut dyn Steer,
-    ) -> Result<Option<ProbeResult>, EngineError> {
-        self.0.probe(probe, layer, steer)
+/// Answers at once. How hard an image is does not depend on the point, as in real
+/// models.
+fn answer(accuracy: f64, dataset: DatasetId, positions: Range<usize>) -> BatchOutcome {
+    let hard = |position: usize| {
+        let mixed = ((position * DATASETS + dataset.index()) as u64 + 1)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) as f64 / u64::MAX as f64
+    };
+    let draws: Vec<f64> = positions.map(hard).collect();
+    BatchOutcome {
+        hit: draws.iter().map(|&draw| draw < accuracy).collect(),
+        hit5: Some(draws.iter().map(|&draw| draw < accuracy.max(0.95)).collect()),
+        loss: draws.iter().map(|draw| draw + 1.0 - accuracy).collect(),
+        near_ties: 0,
     }
 }
 
@@ -167,9 +144,9 @@ fn median(times: &mut [Duration]) -> Duration {
 fn stream(folder: &Path, events: usize) -> Fallible<bool> {
     let header = header(events)?;
     let journal = Journal::open(folder, Shard::whole())?;
-    let of = header.clone();
-    let engine: EngineFactory = Box::new(move || {
-        Ok(Box::new(Quick(SimEngine::new(of, SimScript::default()), Alpha::ZERO_SHOT)))
+    let script = SimScript::default();
+    let engine = hooked(&header, script, |engine, alpha, dataset, positions| {
+        Ok(answer(engine.accuracy(dataset, alpha), dataset, positions))
     });
     let probe = Probe::Sharpness { spec: SharpnessSpec::default(), on: DatasetId(0) };
     let setup = Setup {

@@ -4,90 +4,22 @@
 
 mod sweep_rig;
 
-use std::collections::BTreeMap;
-
 use alphascope::sim::{SimEngine, SimScript};
 use alphascope::sweep::command::Command;
 use alphascope::sweep::engine::Engine;
 use alphascope::sweep::event::{Event, Header, Outcome};
-use alphascope::sweep::ids::{
-    AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, VariantId, WorkerId,
-};
+use alphascope::sweep::ids::{AlphaId, DatasetId, ProbeCell, ProbeId, VariantId};
 use alphascope::sweep::journal;
 use alphascope::sweep::plan::{Shard, Unit, alpha_order, owed};
-use alphascope::sweep::probe::{
-    CurvatureResult, Direction, PathResult, Probe, ProbeResult, Probed, SharpnessResult,
-};
-use alphascope::sweep::spec::{
-    BarrierSpec, CurvatureSpec, Edit, Layers, Method, SharpnessSpec, Variant,
-};
+use alphascope::sweep::probe::{Direction, Probe, ProbeResult};
+use alphascope::sweep::spec::{CurvatureSpec, Layers, Method, SharpnessSpec, Variant};
 use alphascope::sweep::state::{SweepState, cells_at, layers_of};
 use proptest::prelude::*;
-use sweep_rig::probing;
-
-fn edit(layer: &str, method: Method, amount: f64) -> Edit {
-    Edit { layer: layer.into(), method, amount, n: 2, m: 4, embeddings: false }
-}
-
-fn variant(name: &str, edits: &[Edit]) -> Variant {
-    Variant { name: name.into(), sparsify: edits.to_vec() }
-}
-
-/// Two datasets, four layers, one variant beside the dense one.
-fn header(points: usize) -> Header {
-    let mut header = sweep_rig::header(&[60, 45], points, 16);
-    header.variants.push(variant("trim", &[edit("block.1", Method::Delta, 0.5)]));
-    header
-}
-
-fn sharpness() -> Probe {
-    let spec = SharpnessSpec { batch: 16, batches: 2, draws: 4, ..SharpnessSpec::default() };
-    Probe::Sharpness { spec, on: DatasetId(0) }
-}
-
-fn path(direction: Direction) -> Probe {
-    let spec = BarrierSpec { images: 30, layers: Layers::Module, ..BarrierSpec::default() };
-    Probe::Path { spec, on: vec![DatasetId(0), DatasetId(1)], direction }
-}
-
-fn curvature() -> Probe {
-    let spec = CurvatureSpec { batch: 16, probes: 2, iterations: 3, ..CurvatureSpec::default() };
-    Probe::Curvature { spec, on: DatasetId(1) }
-}
-
-fn three(header: &Header) -> Vec<Probe> {
-    [sharpness(), path(Direction::Path), curvature()].map(|it| it.named(header)).to_vec()
-}
+use sweep_rig::probes::{edit, header, path, sharpness, three, variant};
+use sweep_rig::{plain, probing, results};
 
 fn scripts(workers: usize) -> Vec<SimScript> {
     vec![SimScript::default(); workers]
-}
-
-/// Every number of a run, by its place.
-#[derive(Debug, PartialEq)]
-struct Results {
-    accuracy: BTreeMap<CellId, (usize, usize, u64)>,
-    probes: BTreeMap<ProbeCell, ProbeResult>,
-}
-
-fn results(state: &SweepState) -> Results {
-    let accuracy = state.cell_ids().map(|id| {
-        let cell = state.cell(id).unwrap();
-        (id, (cell.done, cell.correct, cell.loss_sum.to_bits()))
-    });
-    let probed = state.probes().iter().flat_map(|it| it.results());
-    Results {
-        accuracy: accuracy.collect(),
-        probes: probed.map(|it| (it.cell, it.result.clone())).collect(),
-    }
-}
-
-fn plain(header: &Header, probes: &[Probe]) -> SweepState {
-    let dir = tempfile::tempdir().unwrap();
-    let (outcome, state) =
-        probing(dir.path(), header, probes, Shard::whole(), scripts(1), |_, _| {});
-    assert_eq!(outcome.unwrap(), Outcome::Complete);
-    state
 }
 
 /// What the engine says when it is asked for nothing else.
@@ -429,95 +361,5 @@ proptest! {
         prop_assert_eq!(&folded, &state);
         let names: std::collections::BTreeSet<_> = state.variants().iter().map(|it| &it.name).collect();
         prop_assert_eq!(names.len(), state.variants().len());
-    }
-}
-
-prop_compose! {
-    fn any_probed()(
-        ids in (0_usize..4, 0_usize..4, 0_usize..5),
-        layer in prop::option::of(0_usize..60),
-        kind in 0_usize..3,
-        numbers in prop::collection::vec(prop::num::f64::ANY, 0..4),
-        counts in (0_usize..40, 0_usize..40, 0_usize..3),
-        bits in prop::collection::vec(any::<bool>(), 0..40),
-    ) -> Event {
-        let (probe, variant, alpha) = ids;
-        let cell = ProbeCell {
-            probe: ProbeId(probe),
-            variant: VariantId(variant),
-            alpha: AlphaId(alpha),
-            layer: layer.map(LayerId),
-        };
-        let result = match kind {
-            0 => ProbeResult::Sharpness(SharpnessResult {
-                losses: numbers.clone(),
-                rises: vec![numbers; counts.2],
-                ..SharpnessResult::default()
-            }),
-            1 => ProbeResult::Path {
-                on: vec![
-                    PathResult {
-                        dataset: DatasetId(counts.2),
-                        images: counts.0,
-                        correct: counts.1,
-                        loss_sum: numbers.first().copied().unwrap_or(0.0),
-                        hits: bits.into_iter().collect(),
-                    };
-                    counts.2
-                ],
-            },
-            _ => ProbeResult::Curvature(CurvatureResult {
-                quadratic: vec![numbers.clone()],
-                eigenvalues: numbers,
-                ..CurvatureResult::default()
-            }),
-        };
-        match counts.1 % 4 {
-            0 => Event::ProbeFailed { cell, message: "no".into() },
-            1 => Event::VariantDropped { variant: VariantId(variant) },
-            _ => Event::Probed(Box::new(Probed {
-                cell,
-                worker: WorkerId(0),
-                seconds: f64::NAN,
-                result,
-            })),
-        }
-    }
-}
-
-proptest! {
-    /// Whatever a journal says, nothing panics, and what was measured stands.
-    #[test]
-    fn ill_formed_answers_change_nothing(wrong in prop::collection::vec(any_probed(), 0..30)) {
-        let header = header(3);
-        let probes = three(&header);
-        let dir = tempfile::tempdir().unwrap();
-        let _ = probing(dir.path(), &header, &probes, Shard::whole(), scripts(1), |_, _| {});
-        let good = journal::read(dir.path()).unwrap();
-        let whole = results(&plain(&header, &probes));
-        prop_assert_eq!(SweepState::replay(&wrong).probes().len(), 0);
-        let after: Vec<Event> = good.iter().chain(&wrong).cloned().collect();
-        let state = SweepState::replay(&after);
-        let after = results(&state);
-        prop_assert_eq!(&after.accuracy, &whole.accuracy);
-        for (cell, result) in &whole.probes {
-            prop_assert_eq!(after.probes.get(cell), Some(result));
-        }
-        let first = good.iter().take(4);
-        let before: Vec<Event> = first.chain(&wrong).chain(&good[4..]).cloned().collect();
-        let state = SweepState::replay(&before);
-        let (done, total) = state.work();
-        prop_assert!(done <= total);
-        let answers = state.probes().iter().flat_map(|it| it.results());
-        for it in answers {
-            let numbers = match &it.result {
-                ProbeResult::Sharpness(it) => it.losses.clone(),
-                ProbeResult::Path { on } => on.iter().map(|it| it.loss_sum).collect(),
-                ProbeResult::Curvature(it) => it.eigenvalues.clone(),
-            };
-            prop_assert!(numbers.iter().all(|x| x.is_finite()));
-        }
-        // What is owed after it can be planned and measured.
-        prop_assert!(owed(&header, Shard::whole(), &state).len() < 400);
     }
 }

@@ -2,6 +2,10 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its own part; helpers of tests
 
+pub mod hooked;
+pub mod probes;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 
@@ -9,12 +13,12 @@ use alphascope::sim::{SimEngine, SimScript, layers};
 use alphascope::sweep::command::Command;
 use alphascope::sweep::drive::{DriveError, EngineFactory, Sink, drive};
 use alphascope::sweep::event::{DatasetInfo, Event, Header, Outcome, Progress, SCHEMA};
-use alphascope::sweep::ids::Alpha;
+use alphascope::sweep::ids::{Alpha, CellId, ProbeCell};
 use alphascope::sweep::journal::{self, Journal, JournalError};
 use alphascope::sweep::plan::{Shard, rounds};
-use alphascope::sweep::probe::Probe;
+use alphascope::sweep::probe::{Probe, ProbeResult};
 use alphascope::sweep::spec::{Role, Variant};
-use alphascope::sweep::state::SweepState;
+use alphascope::sweep::state::{Status, SweepState};
 
 pub fn header(sizes: &[usize], points: usize, batch: usize) -> Header {
     let info = |(index, &images): (usize, &usize)| DatasetInfo {
@@ -89,6 +93,18 @@ pub fn probing(
     probes: &[Probe],
     shard: Shard,
     scripts: Vec<SimScript>,
+    react: impl FnMut(&Event, &Sender<Command>) + Send,
+) -> (Result<Outcome, DriveError>, SweepState) {
+    driven(dir, header, probes, shard, factories(header, scripts), react)
+}
+
+/// The same with engines of one's own.
+pub fn driven(
+    dir: &Path,
+    header: &Header,
+    probes: &[Probe],
+    shard: Shard,
+    engines: Vec<EngineFactory>,
     mut react: impl FnMut(&Event, &Sender<Command>) + Send,
 ) -> (Result<Outcome, DriveError>, SweepState) {
     let mut journal = Journal::open(dir, shard).unwrap();
@@ -108,9 +124,43 @@ pub fn probing(
     let (commands, receiver) = channel();
     let mut sink =
         Kept { journal, events: Vec::new(), react: |event: &Event| react(event, &commands) };
-    let outcome = drive(header, shard, &mut state, factories(header, scripts), receiver, &mut sink);
+    let outcome = drive(header, shard, &mut state, engines, receiver, &mut sink);
     let mut live = before;
     sink.events.iter().for_each(|event| live.apply(event));
     assert_eq!(live, state, "the sink saw what the state followed");
     (outcome, state)
+}
+
+/// Done, correct, correct in five, bits of the loss, near ties.
+type CellResult = (usize, usize, Option<usize>, u64, u64, Option<Status>);
+
+/// Every number of a run, by its place: what must not depend on how the run came
+/// about.
+#[derive(Debug, PartialEq)]
+pub struct Results {
+    pub accuracy: BTreeMap<CellId, CellResult>,
+    pub probes: BTreeMap<ProbeCell, ProbeResult>,
+}
+
+pub fn results(state: &SweepState) -> Results {
+    let accuracy = state.cell_ids().map(|id| {
+        let cell = state.cell(id).unwrap();
+        let loss = cell.loss_sum.to_bits();
+        let status = state.status(id);
+        (id, (cell.done, cell.correct, cell.correct5, loss, cell.near_ties, status))
+    });
+    let probed = state.probes().iter().flat_map(|it| it.results());
+    Results {
+        accuracy: accuracy.collect(),
+        probes: probed.map(|it| (it.cell, it.result.clone())).collect(),
+    }
+}
+
+/// An undisturbed run on one worker.
+pub fn plain(header: &Header, probes: &[Probe]) -> SweepState {
+    let dir = tempfile::tempdir().unwrap();
+    let scripts = vec![SimScript::default()];
+    let (outcome, state) = probing(dir.path(), header, probes, Shard::whole(), scripts, |_, _| {});
+    assert_eq!(outcome.unwrap(), Outcome::Complete);
+    state
 }

@@ -2,13 +2,13 @@
 //! the same run, in turns with it.
 //!
 //!     cargo bench --bench forward -- [--model ViT-B-32] [--images 64] [--seconds 20]
-//!         [--precision fp32|bf16] [--json] [--weights FILE.safetensors]
+//!         [--micro N] [--precision fp32|bf16] [--json]
 //!
-//! The weights are random unless a file is given. FLOP/s count what a plain forward pass of the
-//! model needs (every token through every block), as for other programs; `done` counts what is
-//! really computed: the last block reads one token only.
+//! The weights are random. FLOP/s count what a plain forward pass of the model needs (every token
+//! through every block), as for other programs; `done` counts what is really computed: the last
+//! block reads one token only.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use alphascope::checkpoint::{Dtype, End, TensorView};
 use alphascope::sparsify::Plan;
@@ -19,9 +19,10 @@ use alphascope::torch::path::PathWeights;
 use alphascope::torch::{cpu::Cpu, threads};
 use tch::{Device, Kind, Tensor};
 
-#[path = "support/shape.rs"]
-mod shape;
-use shape::{Flops, architecture};
+mod support;
+use support::peak::{median, peak};
+use support::shape::{Flops, architecture};
+use support::words::words;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -43,10 +44,8 @@ fn options() -> Result<Options> {
         kind: Kind::Float,
         json: false,
     };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-        match word.as_str() {
+    words(|word, value| {
+        match word {
             "--model" => options.model = value()?,
             "--images" => options.images = value()?.parse()?,
             "--micro" => options.micro = Some(value()?.parse()?),
@@ -59,29 +58,11 @@ fn options() -> Result<Options> {
                 };
             }
             "--json" => options.json = true,
-            "--bench" => {}
-            other => return Err(format!("unknown argument {other}").into()),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok(options)
-}
-
-/// FLOP/s of the best of a few large matrix products.
-fn peak(kind: Kind, n: i64) -> Result<f64> {
-    let a = Tensor::f_randn([n, n], (Kind::Float, Device::Cpu))?.f_to_kind(kind)?;
-    let b = a.f_tr()?.f_contiguous()?;
-    let mut best = Duration::MAX;
-    for _ in 0..3 {
-        let start = Instant::now();
-        let _ = a.f_matmul(&b)?;
-        best = best.min(start.elapsed());
-    }
-    Ok(2.0 * (n as f64).powi(3) / best.as_secs_f64())
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn main() -> Result<()> {
@@ -131,9 +112,9 @@ fn main() -> Result<()> {
     let (mut rates, mut peaks, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let start = Instant::now();
     while rates.len() < 3 || start.elapsed().as_secs_f64() < options.seconds {
-        let before = peak(options.kind, 2048)?;
+        let before = peak(options.kind)?;
         let rate = options.images as f64 / pass()?;
-        let around = before.max(peak(options.kind, 2048)?);
+        let around = before.max(peak(options.kind)?);
         rates.push(rate);
         peaks.push(around);
         ratios.push(rate * flops.plain / around);

@@ -26,9 +26,10 @@ use tch::{Device, Kind, Tensor};
 
 #[path = "../tests/plain/mod.rs"]
 mod plain;
-#[path = "support/shape.rs"]
-mod shape;
-use shape::{Flops, architecture};
+mod support;
+use support::peak::{median, peak};
+use support::shape::{Flops, architecture};
+use support::words::words;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -66,10 +67,8 @@ fn options() -> Result<Options> {
         json: false,
         whole: true,
     };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-        match word.as_str() {
+    words(|word, value| {
+        match word {
             "--model" => options.models = vec![value()?],
             "--images" => options.images = Some(value()?.parse()?),
             "--draws" => options.draws = Some(value()?.parse()?),
@@ -97,24 +96,11 @@ fn options() -> Result<Options> {
             }
             "--json" => options.json = true,
             "--no-whole" => options.whole = false,
-            "--bench" => {}
-            other => return Err(format!("unknown argument {other}").into()),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok(options)
-}
-
-/// FLOP/s of the best of a few large matrix products.
-fn peak() -> Result<f64> {
-    let a = Tensor::f_randn([2048, 2048], (Kind::Float, Device::Cpu))?;
-    let b = a.f_tr()?.f_contiguous()?;
-    let mut best = f64::INFINITY;
-    for _ in 0..3 {
-        let start = Instant::now();
-        let _ = a.f_matmul(&b)?;
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    Ok(2.0 * 2048.0_f64.powi(3) / best)
 }
 
 /// A model of random weights and as many random images.
@@ -263,11 +249,6 @@ fn whole(subject: &Subject, split: Split, spec: &SharpnessSpec) -> Result<(f64, 
     Ok((start.elapsed().as_secs_f64(), done))
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// Both ways in turns.
 fn compare(
     subject: &Subject,
@@ -278,11 +259,11 @@ fn compare(
     let (mut own, mut other, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
     let mut flops = (0.0, 0.0);
     for _ in 0..options.turns {
-        peaks.push(peak()?);
+        peaks.push(peak(Kind::Float)?);
         let (seconds, done) = ours(subject, split, spec)?;
         own.push(seconds);
         flops.0 = done;
-        peaks.push(peak()?);
+        peaks.push(peak(Kind::Float)?);
         if !options.whole {
             other.push(f64::NAN);
             continue;

@@ -1,0 +1,5 @@
+//! What benches share.
+
+pub mod peak;
+pub mod shape;
+pub mod words;

@@ -1,0 +1,27 @@
+//! What this machine can do at most, and how measurements are summed up.
+
+use std::time::{Duration, Instant};
+
+use tch::{Device, Kind, TchError, Tensor};
+
+/// FLOP/s of the best of a few products of 2048 × 2048 matrices.
+///
+/// # Errors
+/// When libtorch has none of this kind.
+pub fn peak(kind: Kind) -> Result<f64, TchError> {
+    let a = Tensor::f_randn([2048, 2048], (Kind::Float, Device::Cpu))?.f_to_kind(kind)?;
+    let b = a.f_tr()?.f_contiguous()?;
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let start = Instant::now();
+        let _ = a.f_matmul(&b)?;
+        best = best.min(start.elapsed());
+    }
+    Ok(2.0 * 2048.0_f64.powi(3) / best.as_secs_f64())
+}
+
+/// The middle one; NaN of none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -22,6 +22,7 @@ use crate::sweep::spec::Role;
 
 use super::columns::{self, Column};
 use super::curves::window;
+use super::frame::Frame;
 use super::scatter::{Cloud, Mark, Scatter};
 use super::theme::{Ink, Theme};
 use super::{header, log, paint, popup};
@@ -38,12 +39,7 @@ struct Layout {
 }
 
 fn layout(model: &Model, area: Rect) -> Layout {
-    let small = area.width < 60 || area.height < 16;
-    let area = if small { area } else { paint::inset(area, 1) };
-    let (rest, foot) = paint::bottom(area, u16::from(area.height >= 6));
-    let head = if small { area.height.min(2) } else { header::rows(model) };
-    let (head, rest) = paint::top(rest, head);
-    let (_, rest) = paint::top(rest, u16::from(area.height >= 28));
+    let Frame { small, airy, area, head, body: rest, foot, .. } = Frame::of(model, area);
     let (what, rest) = paint::top(rest, u16::from(!small));
     let lines = claim(model, usize::from(area.width)).len();
     let lines = u16::try_from(lines).unwrap_or(u16::MAX).min(rest.height / 3);
@@ -56,7 +52,7 @@ fn layout(model: &Model, area: Rect) -> Layout {
     }
     let rows = u16::try_from(model.sheet.relations.len() + 1).unwrap_or(u16::MAX);
     let (charts, table) = paint::bottom(rest, rows.min(rest.height * 2 / 5));
-    let (charts, _) = paint::bottom(charts, u16::from(area.height >= 28));
+    let (charts, _) = paint::bottom(charts, u16::from(airy));
     it.table = table;
     if area.width >= 100 {
         let (left, right) = paint::side(charts, charts.width / 2);

@@ -25,6 +25,7 @@ use crate::app::update::context;
 use crate::app::{Model, format};
 use crate::sweep::spec::Method;
 
+use super::frame::Frame;
 use super::heat::{Band, HeatMap};
 use super::theme::{Ink, Theme};
 use super::{header, log, paint, popup};
@@ -42,20 +43,13 @@ struct Layout {
 }
 
 fn layout(model: &Model, area: Rect) -> Layout {
-    let small = area.width < 60 || area.height < 16;
-    let area = if small { area } else { paint::inset(area, 1) };
-    let (rest, foot) = paint::bottom(area, u16::from(area.height >= 6));
-    let mut it = Layout { foot, ..Layout::default() };
-    let head = if small { area.height.min(2) } else { header::rows(model) };
-    let (head, rest) = paint::top(rest, head);
-    let (_, rest) = paint::top(rest, u16::from(area.height >= 28));
-    (it.head, it.what) = (head, Rect::default());
+    let Frame { small, airy, area, head, body: rest, foot, .. } = Frame::of(model, area);
     let (what, rest) = paint::top(rest, u16::from(!small));
-    it.what = what;
+    let mut it = Layout { head, what, foot, ..Layout::default() };
     let reading = if small { u16::from(area.height >= 8) } else { 2 };
     let (rest, reading) = paint::bottom(rest, reading);
     it.reading = reading;
-    let (rest, _) = paint::bottom(rest, u16::from(area.height >= 28));
+    let (rest, _) = paint::bottom(rest, u16::from(airy));
     if area.width >= 138 && area.height >= 40 {
         let (left, right) = paint::side(rest, (area.width * 2 / 5).clamp(56, 90));
         let (left, _) = paint::side(left, 3);

@@ -23,6 +23,7 @@ use crate::app::message::Pick;
 use crate::app::update::context;
 
 use super::chart::{Chart, Dot, Series};
+use super::frame::Frame;
 use super::theme::{Ink, Theme};
 use super::{curves, header, log, numbers, paint, popup, table};
 
@@ -52,20 +53,14 @@ pub struct Layout {
 /// Places the parts for the screen's size and what is open.
 #[must_use]
 pub fn layout(model: &Model, area: Rect) -> Layout {
-    let small = area.width < 60 || area.height < 16;
-    let area = if small { area } else { paint::inset(area, 1) };
-    let (rest, foot) = paint::bottom(area, u16::from(area.height >= 6));
+    let Frame { small, area, above_foot, head, body: rest, foot, .. } = Frame::of(model, area);
     let mut it = Layout { foot, ..Layout::default() };
     if small {
-        it.numbers = rest;
+        it.numbers = above_foot;
         return it;
     }
     let big = area.width >= 138 && area.height >= 40;
-    let head = header::rows(model);
-    let (head, rest) = paint::top(rest, head);
     it.head = head;
-    // Air above the chart where there is room for it.
-    let (_, rest) = paint::top(rest, u16::from(area.height >= 28));
     let (rest, _) = paint::bottom(rest, u16::from(area.height >= 36));
     if big {
         place_big(model, rest, &mut it);

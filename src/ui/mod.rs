@@ -27,6 +27,7 @@ pub mod compare;
 pub mod correlation;
 pub mod curves;
 pub mod doctor;
+pub mod frame;
 pub mod glyphs;
 pub mod header;
 pub mod heat;

@@ -19,8 +19,8 @@ use crate::alert::Alerts;
 use crate::launch::Launch;
 use crate::session::Update;
 use crate::sweep::command::Command;
-use crate::sweep::event::{Event, Level, Outcome, Progress, Task};
-use crate::sweep::ids::{AlphaId, DatasetId, ProbeCell, VariantId};
+use crate::sweep::event::{Event, Level, Outcome, Progress};
+use crate::sweep::ids::{AlphaId, DatasetId, ProbeCell, Task, VariantId};
 use crate::sweep::probe::{Direction, Probe};
 use crate::sweep::spec::{Layers, SharpnessKind};
 use crate::sweep::state::{SweepState, cells_at};
@@ -326,12 +326,12 @@ impl Show {
         self.bar.set_length(progress.images_total);
         self.bar.set_position(progress.images_done);
         let now = match progress.task {
-            Task::Accuracy { cell, .. } => {
+            Task::Accuracy(cell) => {
                 let name = state.datasets().get(cell.dataset.index()).map_or("", |d| &d.name);
                 let variant = variant(cell.variant, state);
                 format!("{name}{}{variant}", at(cell.alpha, state))
             }
-            Task::Probe { cell, .. } => place(cell, state),
+            Task::Probe(cell) => place(cell, state),
         };
         let rate = progress.rate.map_or_else(String::new, |rate| {
             let left = progress.images_total.saturating_sub(progress.images_done) as f64;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::{
-    Alpha, AlphaId, CellId, DatasetId, ProbeCell, ProbeId, RoundId, VariantId, WorkerId,
+    Alpha, CellId, DatasetId, ProbeCell, ProbeId, RoundId, Task, VariantId, WorkerId,
 };
 use super::probe::{Probe, Probed};
 use super::spec::{DoctorSpec, Layers, Role, Variant};
@@ -305,47 +305,6 @@ pub struct Progress {
     pub images_total: u64,
     /// Images a second over the last seconds, all workers; `None` at first.
     pub rate: Option<f64>,
-}
-
-/// What a worker has in hand.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Task {
-    /// A cell in one of its rounds.
-    Accuracy {
-        /// Which cell.
-        cell: CellId,
-        /// Which round.
-        round: RoundId,
-        /// Images of the round done so far.
-        done: usize,
-    },
-    /// A layer of a probe at a point.
-    Probe {
-        /// Which.
-        cell: ProbeCell,
-        /// Part of it that is done, 0 to 1.
-        done: f64,
-    },
-}
-
-impl Task {
-    /// The point it is at.
-    #[must_use]
-    pub fn alpha(&self) -> AlphaId {
-        match self {
-            Self::Accuracy { cell, .. } => cell.alpha,
-            Self::Probe { cell, .. } => cell.alpha,
-        }
-    }
-
-    /// The variant it measures.
-    #[must_use]
-    pub fn variant(&self) -> VariantId {
-        match self {
-            Self::Accuracy { cell, .. } => cell.variant,
-            Self::Probe { cell, .. } => cell.variant,
-        }
-    }
 }
 
 /// A string of bits, written as base64 (bit i = byte i/8, least significant

@@ -145,6 +145,36 @@ pub struct ProbeCell {
     pub layer: Option<LayerId>,
 }
 
+/// What a worker measures at a time: of accuracy a round of a cell, of a probe a
+/// whole one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Accuracy.
+    Accuracy(CellId),
+    /// A probe.
+    Probe(ProbeCell),
+}
+
+impl Task {
+    /// The point it is at.
+    #[must_use]
+    pub fn alpha(self) -> AlphaId {
+        match self {
+            Self::Accuracy(cell) => cell.alpha,
+            Self::Probe(cell) => cell.alpha,
+        }
+    }
+
+    /// The variant it measures.
+    #[must_use]
+    pub fn variant(self) -> VariantId {
+        match self {
+            Self::Accuracy(cell) => cell.variant,
+            Self::Probe(cell) => cell.variant,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

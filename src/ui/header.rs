@@ -9,8 +9,8 @@ use ratatui::text::{Line, Span};
 use crate::app::board::Verdict;
 use crate::app::live::Leave;
 use crate::app::{Link, Mode, Model, Tab, format};
-use crate::sweep::event::{Outcome, Task};
-use crate::sweep::ids::VariantId;
+use crate::sweep::event::Outcome;
+use crate::sweep::ids::{Task, VariantId};
 use crate::sweep::probe::Probe;
 
 use super::paint;
@@ -308,7 +308,7 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
     ]);
     if let Some(text) = latest.filter(|_| !model.resting()).and_then(|it| now(model, it.task)) {
         // A probe says more here than the counts, which are of accuracy alone.
-        let at = if matches!(latest.map(|it| it.task), Some(Task::Probe { .. })) { 1 } else { 9 };
+        let at = if matches!(latest.map(|it| it.task), Some(Task::Probe(_))) { 1 } else { 9 };
         let part = vec![unit("now "), number(paint::cut(theme, &text, 44))];
         parts.insert(at.min(parts.len()), part);
     }
@@ -319,8 +319,8 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
 fn now(model: &Model, task: Task) -> Option<String> {
     let alpha = model.board.alphas.get(task.alpha().index()).copied()?;
     let what = match task {
-        Task::Accuracy { cell, .. } => model.board.curves.get(cell.dataset.index())?.name.clone(),
-        Task::Probe { cell, .. } => {
+        Task::Accuracy(cell) => model.board.curves.get(cell.dataset.index())?.name.clone(),
+        Task::Probe(cell) => {
             let layer = cell.layer.and_then(|id| model.run.layer(id));
             let layer = layer.map_or("all layers", |it| it.name.as_str());
             let kind = match model.run.probe(cell.probe).map(|it| &it.probe) {

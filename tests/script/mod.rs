@@ -9,9 +9,11 @@ pub mod probes;
 
 use alphascope::app::{Look, Message, Mode, Model, Screen, update};
 use alphascope::sweep::event::{
-    Bits, DatasetInfo, Event, Header, Level, Measured, Outcome, Progress, SCHEMA, Task,
+    Bits, DatasetInfo, Event, Header, Level, Measured, Outcome, Progress, SCHEMA,
 };
-use alphascope::sweep::ids::{Alpha, AlphaId, CellId, DatasetId, RoundId, VariantId, WorkerId};
+use alphascope::sweep::ids::{
+    Alpha, AlphaId, CellId, DatasetId, RoundId, Task, VariantId, WorkerId,
+};
 use alphascope::sweep::spec::{Role, Variant};
 
 /// A dataset with its true accuracy at each α.
@@ -242,7 +244,7 @@ impl Script {
     pub fn progress(&self) -> Progress {
         Progress {
             worker: WorkerId(0),
-            task: Task::Accuracy { cell: Self::cell(3, 7), round: RoundId(2), done: 64 },
+            task: Task::Accuracy(Self::cell(3, 7)),
             images_done: 9_000,
             images_total: 31_000,
             rate: Some(412.3),

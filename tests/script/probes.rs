@@ -4,9 +4,9 @@
 
 use alphascope::sim::{SimEngine, SimScript};
 use alphascope::sweep::engine::{Engine, Steer};
-use alphascope::sweep::event::{Bits, Event, Measured, Progress, Task};
+use alphascope::sweep::event::{Bits, Event, Measured, Progress};
 use alphascope::sweep::ids::{
-    AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, VariantId, WorkerId,
+    AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, Task, VariantId, WorkerId,
 };
 use alphascope::sweep::probe::{Direction, Probe, Probed};
 use alphascope::sweep::spec::{
@@ -80,7 +80,7 @@ impl Script {
     pub fn probing(&self) -> Progress {
         let (probe, alpha) = (ProbeId(0), AlphaId(5));
         let cell = ProbeCell { probe, variant: VariantId::DENSE, alpha, layer: Some(LayerId(4)) };
-        Progress { task: Task::Probe { cell, done: 0.25 }, ..self.progress() }
+        Progress { task: Task::Probe(cell), ..self.progress() }
     }
 
     /// The id-th variant and so many of each hundred of its results: those of

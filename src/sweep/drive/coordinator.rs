@@ -3,78 +3,50 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::asked::Leaving;
 use super::keep::{Keeper, Kept};
 use super::meter::Meter;
 use super::queue::{Control, Queue};
 use super::{DriveError, Sink, Told};
 use crate::sweep::command::Command;
 use crate::sweep::doctor::{self, Step};
-use crate::sweep::event::{Event, Header, Level, Outcome, Progress, Task};
-use crate::sweep::ids::{DatasetId, ProbeId, VariantId, WorkerId};
+use crate::sweep::event::{Event, Header, Level, Outcome, Progress};
+use crate::sweep::ids::{VariantId, WorkerId};
 use crate::sweep::journal::JournalError;
 use crate::sweep::plan::{Shard, Unit, owed};
-use crate::sweep::probe::Probe;
-use crate::sweep::spec::Variant;
 use crate::sweep::state::SweepState;
 
 /// How often commands are looked at while workers have nothing to tell.
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) struct Coordinator<'a> {
-    header: &'a Header,
-    shard: Shard,
-    queue: &'a Queue,
-    state: &'a mut SweepState,
+    pub(super) header: &'a Header,
+    pub(super) shard: Shard,
+    pub(super) queue: &'a Queue,
+    pub(super) state: &'a mut SweepState,
     sink: &'a mut dyn Sink,
     devices: Vec<Option<String>>,
     /// Workers that have not ended.
     live: usize,
     lost: Vec<String>,
     began: Instant,
-    started: bool,
+    pub(super) started: bool,
     /// Asked before the engines were ready.
-    early: Vec<Command>,
+    pub(super) early: Vec<Command>,
     /// Said by engines before all were ready.
     first_words: Vec<String>,
-    pause_asked: bool,
-    stop_asked: bool,
+    pub(super) pause_asked: bool,
+    pub(super) stop_asked: bool,
     /// Asked to be left out, and still in hand.
-    leaving: Vec<Leaving>,
+    pub(super) leaving: Vec<Leaving>,
     /// All seems done: if nobody asks for more, it is.
     last_call: bool,
     /// All is done: workers were sent home.
-    over: bool,
+    pub(super) over: bool,
     failed: bool,
-    meter: Meter,
+    pub(super) meter: Meter,
     keeper: Keeper,
     broken: Option<JournalError>,
-}
-
-/// What comes into force once no worker measures it any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leaving {
-    Dataset(DatasetId),
-    Variant(VariantId),
-    Probe(ProbeId),
-}
-
-impl Leaving {
-    fn is_of(self, unit: &Unit) -> bool {
-        match (self, unit) {
-            (Self::Variant(id), unit) => unit.variant() == id,
-            (Self::Dataset(id), Unit::Accuracy { cell, .. }) => cell.dataset == id,
-            (Self::Probe(id), Unit::Probe { cell, .. }) => cell.probe == id,
-            _ => false,
-        }
-    }
-
-    fn event(self) -> Event {
-        match self {
-            Self::Dataset(dataset) => Event::Skipped { dataset },
-            Self::Variant(variant) => Event::VariantDropped { variant },
-            Self::Probe(probe) => Event::ProbeCancelled { probe },
-        }
-    }
 }
 
 impl<'a> Coordinator<'a> {
@@ -145,7 +117,7 @@ impl<'a> Coordinator<'a> {
     /// Keeps an event, and follows it. After the first that cannot be kept the
     /// sweep ends: nothing is shown that is not kept. Where there only is no room,
     /// all workers wait for it.
-    fn emit(&mut self, event: Event) {
+    pub(super) fn emit(&mut self, event: Event) {
         if self.broken.is_some() {
             return;
         }
@@ -200,12 +172,12 @@ impl<'a> Coordinator<'a> {
     }
 
     /// What workers should do, once they have started.
-    fn control(&self) -> Control {
+    pub(super) fn control(&self) -> Control {
         let rest = self.pause_asked || self.state.paused || self.keeper.is_full();
         if rest { Control::Pause } else { Control::Run }
     }
 
-    fn say(&mut self, level: Level, text: impl Into<String>) {
+    pub(super) fn say(&mut self, level: Level, text: impl Into<String>) {
         self.emit(Event::Notice { level, text: text.into() });
     }
 
@@ -262,169 +234,8 @@ impl<'a> Coordinator<'a> {
         state.unheard = state.unheard.saturating_sub(1);
     }
 
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Pause => {
-                self.pause_asked = true;
-                if self.started {
-                    self.queue.set(Control::Pause);
-                }
-            }
-            Command::Resume => {
-                self.pause_asked = false;
-                self.meter.rest();
-                if self.state.paused {
-                    self.emit(Event::Resumed);
-                }
-                if self.started {
-                    self.queue.set(self.control());
-                }
-            }
-            Command::Stop => {
-                self.stop_asked = true;
-                self.queue.set(Control::Stop);
-            }
-            Command::StopAfter => {
-                self.stop_asked = true;
-                self.queue.set(Control::Last);
-            }
-            // What they name may be unknown until the engines are there, and
-            // `Started` begins with the spec's order.
-            command if !self.started => self.early.push(command),
-            _ if self.over => {
-                let text = "the sweep has just ended: go on with it (--resume) and ask again";
-                self.say(Level::Warning, text);
-            }
-            Command::Skip { dataset } => {
-                let known = self.mark(Leaving::Dataset(dataset), true);
-                if known && !self.state.is_skipped(dataset) {
-                    self.leaving.push(Leaving::Dataset(dataset));
-                }
-            }
-            Command::Unskip { dataset } => {
-                let known = self.mark(Leaving::Dataset(dataset), false);
-                if known && self.state.is_skipped(dataset) {
-                    self.emit(Event::Unskipped { dataset });
-                }
-            }
-            Command::Focus { dataset } => {
-                if dataset.is_none_or(|d| d.index() < self.header.datasets.len()) {
-                    self.queue.lock().focus = dataset;
-                    self.emit(Event::Focused { dataset });
-                }
-            }
-            Command::Probe { probe } => self.ask(*probe),
-            Command::CancelProbe { probe } => {
-                let known = self.mark(Leaving::Probe(probe), true);
-                if known && self.state.probe(probe).is_some_and(|it| !it.cancelled) {
-                    self.leaving.push(Leaving::Probe(probe));
-                }
-            }
-            Command::AddVariant { variant } => self.add(variant),
-            Command::Doctor { spec } => match spec.check() {
-                _ if !self.takes_more("the doctor") => {}
-                Ok(()) => self.emit(Event::Doctor { spec }),
-                Err(it) => {
-                    self.say(Level::Error, format!("doctor, `{}`: {}", it.field, it.message));
-                }
-            },
-            Command::DropVariant { variant } => {
-                let known =
-                    variant != VariantId::DENSE && self.mark(Leaving::Variant(variant), true);
-                if known && !self.state.is_dropped(variant) {
-                    self.leaving.push(Leaving::Variant(variant));
-                }
-            }
-        }
-    }
-
-    /// Marks a thing as left out, or takes it back; false when there is none
-    /// such.
-    fn mark(&mut self, what: Leaving, leave: bool) -> bool {
-        self.leaving.retain(|&it| it != what);
-        self.queue.change(|state| {
-            let slot = match what {
-                Leaving::Dataset(id) => state.skipped.get_mut(id.index()),
-                Leaving::Variant(id) => state.dropped.get_mut(id.index()),
-                Leaving::Probe(id) => state.cancelled.get_mut(id.index()),
-            };
-            let known = slot.map(|slot| *slot = leave).is_some();
-            state.count();
-            known
-        })
-    }
-
-    /// True when something new may join; says why otherwise.
-    fn takes_more(&mut self, what: &str) -> bool {
-        // The parts of a run would not agree on its number.
-        let whole = self.shard.parts().is_none();
-        if !whole {
-            let text = format!("{what} cannot join one part of a run: put it in the spec");
-            self.say(Level::Error, text);
-        }
-        whole
-    }
-
-    fn ask(&mut self, probe: Probe) {
-        let probe = probe.named(self.header);
-        let known = self.state.probes().iter().position(|it| it.probe == probe).map(ProbeId);
-        if let Some(id) = known {
-            self.mark(Leaving::Probe(id), false);
-            if self.state.probe(id).is_some_and(|it| it.cancelled) {
-                self.emit(Event::Probing { probe });
-            }
-            return;
-        }
-        if !self.takes_more("a probe") {
-            return;
-        }
-        match probe.check(self.header) {
-            Ok(()) => {
-                self.emit(Event::Probing { probe });
-                self.plan();
-            }
-            Err(text) => self.say(Level::Error, format!("cannot probe: {text}")),
-        }
-    }
-
-    fn add(&mut self, mut variant: Variant) {
-        let same = |it: &Variant| it.sparsify == variant.sparsify;
-        if let Some(index) = self.state.variants().iter().position(same) {
-            let id = VariantId(index);
-            if id != VariantId::DENSE {
-                self.mark(Leaving::Variant(id), false);
-                // Told even when it was never dropped: it is in force.
-                self.emit(Event::VariantTaken { variant: id });
-                self.plan();
-            }
-            return;
-        }
-        if !self.takes_more("a variant") {
-            return;
-        }
-        let names = self.header.layers.iter().map(|layer| layer.name.as_str());
-        if let Err(wrong) = variant.check_numbers().and_then(|()| variant.check_layers(names)) {
-            let (name, field, message) = (&variant.name, wrong.field, wrong.message);
-            let text = format!("cannot add the variant `{name}`: `{field}`: {message}");
-            self.say(Level::Error, text);
-            return;
-        }
-        variant.name = self.free_name(&variant.name);
-        self.emit(Event::VariantAdded { variant });
-        self.plan();
-    }
-
-    /// The name, or the next like it that no variant has.
-    fn free_name(&self, name: &str) -> String {
-        let name = if name.trim().is_empty() { "variant" } else { name.trim() };
-        let taken = |name: &str| self.state.variants().iter().any(|it| it.name == name);
-        let numbered = (2..).map(|number| format!("{name} ({number})"));
-        let mut names = std::iter::once(name.to_string()).chain(numbered);
-        names.find(|name| !taken(name)).unwrap_or_default()
-    }
-
     /// Something joined: what is owed now, in its order.
-    fn plan(&mut self) {
+    pub(super) fn plan(&mut self) {
         let units = owed(self.header, self.shard, self.state);
         self.queue.change(|queue| queue.plan(units, self.state));
     }
@@ -517,13 +328,7 @@ impl<'a> Coordinator<'a> {
         let images_done = self.meter.done();
         self.sink.progress(Progress {
             worker,
-            task: match unit {
-                Unit::Accuracy { cell, round, positions } => {
-                    let done = (positions.len() as f64 * done).round() as usize;
-                    Task::Accuracy { cell: *cell, round: *round, done }
-                }
-                Unit::Probe { cell, .. } => Task::Probe { cell: *cell, done },
-            },
+            task: unit.task(),
             images_done,
             images_total: images_total.max(images_done),
             rate: self.meter.rate(),

@@ -12,6 +12,7 @@
 //! steps), so a command takes effect within one of them. It is *in force*, and
 //! journalled, once no worker is doing otherwise any more.
 
+mod asked;
 mod coordinator;
 mod keep;
 mod meter;

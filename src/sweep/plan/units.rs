@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Shard, alpha_order, cost, positions};
 use crate::sweep::event::Header;
-use crate::sweep::ids::{AlphaId, CellId, DatasetId, ProbeCell, ProbeId, RoundId, VariantId};
+use crate::sweep::ids::{AlphaId, CellId, DatasetId, ProbeCell, ProbeId, RoundId, Task, VariantId};
 use crate::sweep::probe::Probe;
 use crate::sweep::state::{SweepState, cells_at};
 
@@ -52,22 +52,19 @@ impl Unit {
         }
     }
 
-    /// Which sparsification it measures.
+    /// What it is a part of.
     #[must_use]
-    pub fn variant(&self) -> VariantId {
+    pub fn task(&self) -> Task {
         match self {
-            Self::Accuracy { cell, .. } => cell.variant,
-            Self::Probe { cell, .. } => cell.variant,
+            Self::Accuracy { cell, .. } => Task::Accuracy(*cell),
+            Self::Probe { cell, .. } => Task::Probe(*cell),
         }
     }
 
-    /// Where on the path it measures.
+    /// Which sparsification it measures.
     #[must_use]
-    pub fn alpha(&self) -> AlphaId {
-        match self {
-            Self::Accuracy { cell, .. } => cell.alpha,
-            Self::Probe { cell, .. } => cell.alpha,
-        }
+    pub fn variant(&self) -> VariantId {
+        self.task().variant()
     }
 
     /// The group of a probe's unit.

@@ -1,133 +1,25 @@
 //! The fold of a run's events: the only reader of them. Screen, report,
 //! headless table, watch and resume all ask this.
 
+mod cell;
 mod probes;
 
+pub use cell::{CellState, Status};
 pub use probes::{Answer, ProbeState, cells_at, is_whole, layers_of};
 
 use std::collections::BTreeMap;
 
+use cell::Round;
 use probes::Probes;
 
 use super::doctor::tuning_rounds;
-use super::event::{Bits, DatasetInfo, Event, Header, LayerInfo, Level, Measured, Outcome};
+use super::event::{DatasetInfo, Event, Header, LayerInfo, Level, Measured, Outcome};
 use super::ids::{
     Alpha, AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, RoundId, VariantId,
 };
 use super::plan::{alphas_of, cost, positions, variants_of};
 use super::probe::ProbeResult;
 use super::spec::{DoctorSpec, Role, Variant};
-
-/// How far a cell is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Nothing measured yet.
-    Pending,
-    /// Some rounds are measured: an estimate.
-    Partial,
-    /// Every image was counted once: exact.
-    Complete,
-    /// Could not be measured on; the message says why. What was measured stays.
-    Failed(String),
-    /// Its dataset was left out before it was complete.
-    Skipped,
-}
-
-/// One cell: what is measured so far.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CellState {
-    /// Images counted.
-    pub done: usize,
-    /// Images owed in all.
-    pub total: usize,
-    /// Top-1 hits.
-    pub correct: usize,
-    /// Top-5 hits; `None` where there are five classes or fewer, or nothing is
-    /// measured.
-    pub correct5: Option<usize>,
-    /// Sum of cross-entropies, in nats, added in the order of rounds.
-    pub loss_sum: f64,
-    /// Predictions that rounding may flip.
-    pub near_ties: u64,
-    /// Why it could not be measured on.
-    pub failed: Option<String>,
-    failed_round: Option<RoundId>,
-    /// The round after the last one that is measured.
-    after: usize,
-    rounds: Vec<Option<Round>>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Round {
-    images: usize,
-    correct: usize,
-    correct5: Option<usize>,
-    loss_sum: f64,
-    near_ties: u32,
-    hits: Bits,
-}
-
-impl CellState {
-    /// Top-1 accuracy as a fraction; `None` before the first round.
-    #[must_use]
-    pub fn top1(&self) -> Option<f64> {
-        (self.done > 0).then(|| self.correct as f64 / self.done as f64)
-    }
-
-    /// Top-5 accuracy as a fraction; `None` where it is not measured.
-    #[must_use]
-    pub fn top5(&self) -> Option<f64> {
-        let correct = self.correct5?;
-        (self.done > 0).then(|| correct as f64 / self.done as f64)
-    }
-
-    /// Mean cross-entropy in nats; `None` before the first round.
-    #[must_use]
-    pub fn loss(&self) -> Option<f64> {
-        (self.done > 0).then(|| self.loss_sum / self.done as f64)
-    }
-
-    /// Hits of one round, in the order of positions; `None` when it is not
-    /// measured yet.
-    #[must_use]
-    pub fn hits(&self, round: RoundId) -> Option<&Bits> {
-        self.rounds.get(round.index())?.as_ref().map(|round| &round.hits)
-    }
-
-    fn is_complete(&self) -> bool {
-        self.total > 0 && self.done == self.total
-    }
-
-    fn add(&mut self, round: RoundId, result: Round) {
-        let next = round.index() + 1;
-        // Sums are taken in the order of rounds, not of arrival, so that they
-        // are equal bit for bit whoever measured first. Most come in order.
-        if self.done > 0 && next > self.after {
-            self.done += result.images;
-            self.correct += result.correct;
-            self.correct5 = self.correct5.zip(result.correct5).map(|(a, b)| a + b);
-            self.loss_sum += result.loss_sum;
-            self.near_ties += u64::from(result.near_ties);
-            self.rounds[round.index()] = Some(result);
-        } else {
-            self.rounds[round.index()] = Some(result);
-            self.sum();
-        }
-        self.after = self.after.max(next);
-        if self.failed_round == Some(round) {
-            self.failed = None;
-        }
-    }
-
-    fn sum(&mut self) {
-        let known = self.rounds.iter().flatten();
-        self.done = known.clone().map(|r| r.images).sum();
-        self.correct = known.clone().map(|r| r.correct).sum();
-        self.correct5 = known.clone().map(|r| r.correct5).sum();
-        self.loss_sum = known.clone().map(|r| r.loss_sum).sum();
-        self.near_ties = known.map(|r| u64::from(r.near_ties)).sum();
-    }
-}
 
 /// Everything the events told so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -387,8 +279,7 @@ impl SweepState {
             Event::CellFailed { cell, round, message } => match self.at(*cell) {
                 // Another journal of the folder may hold the second, better try.
                 Some(at) if self.cells[at].hits(*round).is_none() => {
-                    self.cells[at].failed = Some(message.clone());
-                    self.cells[at].failed_round = Some(*round);
+                    self.cells[at].fail(*round, message);
                 }
                 _ => self.ignored += 1,
             },
@@ -460,8 +351,7 @@ impl SweepState {
         self.dropped.push(false);
         self.on_trial.push(false);
         for info in &header.datasets {
-            let rounds = vec![None; info.rounds.len()];
-            let cell = CellState { total: info.images, rounds, ..CellState::default() };
+            let cell = CellState::owed(info.images, info.rounds.len());
             self.cells.extend(std::iter::repeat_n(cell, header.alphas.len()));
         }
     }

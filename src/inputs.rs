@@ -169,12 +169,7 @@ impl Inputs {
     /// [`InputsError`]: the first thing that is wrong, in the order checkpoints,
     /// variants, datasets, stored head.
     pub fn open(mut spec: Spec) -> Result<Self, InputsError> {
-        let overrides = Overrides {
-            architecture: spec.checkpoints.architecture.clone(),
-            activation: spec.checkpoints.activation,
-            logit_scale: spec.checkpoints.logit_scale,
-            head: spec.checkpoints.head.clone(),
-        };
+        let overrides = Overrides::from(&spec.checkpoints);
         let pair = Pair::open(&spec.checkpoints.zeroshot, &spec.checkpoints.finetuned, &overrides)?;
         if spec.sweep.batchnorm == BatchNorm::Recompute && pair.architecture.image.resnet.is_none()
         {

@@ -18,10 +18,13 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::checkpoint::arch::Expected;
+use crate::checkpoint::arch::{Architecture, Expected, Source};
+use crate::checkpoint::config;
 use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT, is_head, is_text};
 use crate::checkpoint::pair::{Matched, matched};
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Dialect, Dtype, End, TensorView};
+use crate::checkpoint::{
+    self, Checkpoint, CheckpointError, Dialect, Dtype, End, Overrides, TensorView,
+};
 use crate::sparsify::path::interpolate;
 use crate::sparsify::{Plan, SparsifyError, Zeros, describe};
 use crate::sweep::ids::Alpha;
@@ -34,6 +37,8 @@ pub struct Request {
     pub zeroshot: PathBuf,
     /// θ₁.
     pub finetuned: PathBuf,
+    /// What the spec says of heads and activation, which the file then tells.
+    pub overrides: Overrides,
     /// Where on the path; outside \[0, 1\] it extrapolates.
     pub alpha: Alpha,
     /// Which edits; [`Variant::dense`] for none.
@@ -86,6 +91,15 @@ pub enum MergeError {
         path: PathBuf,
         /// Its folder.
         folder: PathBuf,
+    },
+    /// Another kind of file by its name.
+    #[error(
+        "cannot write {path}: expected a name that ends in .safetensors, the only kind of file \
+         that is written"
+    )]
+    Extension {
+        /// Which file.
+        path: PathBuf,
     },
     /// Too little room.
     #[error(
@@ -194,7 +208,10 @@ pub fn merge(request: &Request) -> Result<Summary, MergeError> {
     let tensors = ends.tensors(request);
     let needed = tensors.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>();
     space(out, (needed * dtype.size()) as u64)?;
-    let metadata = ends.metadata(request)?;
+    let mut metadata = ends.metadata(request)?;
+    let (told, mut notices) = ends.told(request);
+    metadata.extend(told);
+    notices.extend(ends.notices(&tensors, &request.twin));
     let mut zeros = Vec::new();
     checkpoint::write(out, *dialect, *dtype, &tensors, &metadata, |name| {
         ends.at(name, *alpha, &plan, &request.twin, &mut zeros)
@@ -212,7 +229,7 @@ pub fn merge(request: &Request) -> Result<Summary, MergeError> {
         alpha: alpha.get(),
         sparsify: variant.sparsify.iter().map(describe).collect(),
         zeros,
-        notices: ends.notices(&tensors, &request.twin),
+        notices,
     })
 }
 
@@ -394,6 +411,31 @@ impl Ends {
         Ok(all)
     }
 
+    /// Metadata that tell what tensors do not, so that the file can be read where no
+    /// configuration lies beside it; and what a person should know of it.
+    fn told(&self, request: &Request) -> (Vec<(String, String)>, Vec<String>) {
+        let mut notices = Vec::new();
+        let files = [&self.zeroshot, &self.finetuned];
+        let dims = &self.both.dims;
+        match Architecture::resolve(&files, dims, &request.overrides, &mut notices) {
+            Ok(it) => {
+                let mut told = config::metadata(&it, request.dialect);
+                let sources =
+                    [("heads", &it.sources.heads), ("activation", &it.sources.activation)];
+                let assumed = sources.iter().filter(|(_, it)| matches!(it, Source::Assumed(_)));
+                let assumed: Vec<&str> = assumed.map(|(what, _)| *what).collect();
+                if !assumed.is_empty() {
+                    told.push(("alphascope.assumed".into(), assumed.join(" ")));
+                }
+                (told, notices)
+            }
+            Err(error) => {
+                let text = format!("the file does not tell its heads and activation: {error}");
+                (Vec::new(), vec![text])
+            }
+        }
+    }
+
     fn notices(&self, tensors: &[Expected], twin: &Twin) -> Vec<String> {
         let mut notices = Vec::new();
         let has = |name: &str| tensors.iter().any(|(own, _)| own == name);
@@ -453,6 +495,9 @@ fn finite<'a>(
 /// Nothing (or a file that may be replaced) stands at the file's place, and its
 /// folder is there.
 fn room(out: &Path, replace: bool) -> Result<(), MergeError> {
+    if out.extension().is_none_or(|end| !end.eq_ignore_ascii_case("safetensors")) {
+        return Err(MergeError::Extension { path: out.into() });
+    }
     let there = std::fs::symlink_metadata(out);
     if there.is_ok_and(|it| !(replace && it.is_file())) {
         return Err(MergeError::Exists { path: out.into() });

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use alphascope::checkpoint::{Checkpoint, Dialect, Dtype};
+use alphascope::checkpoint::{self, Checkpoint, Dialect, Dtype, Overrides};
 use alphascope::inputs::Inputs;
 use alphascope::merge::{MergeError, Request, Twin, merge};
 use alphascope::sparsify::{Plan, parse};
@@ -35,6 +35,7 @@ fn request(world: &World, alpha: f64, variant: &Variant, out: &str) -> Request {
     Request {
         zeroshot: at("zs.safetensors"),
         finetuned: at("ft.safetensors"),
+        overrides: Overrides::default(),
         alpha: Alpha::new(alpha).unwrap(),
         variant: variant.clone(),
         seed: 0,
@@ -214,6 +215,35 @@ fn the_file_says_where_it_is_from() {
     }
 }
 
+/// Whichever names it has, the file needs no configuration beside it; and what was
+/// only assumed is not made certain.
+#[rstest]
+fn the_file_tells_what_tensors_do_not(
+    #[values(Dialect::OpenClip, Dialect::HuggingFace)] dialect: Dialect,
+) {
+    let world = world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);
+    let config = world.folder.path().join("model.json").display().to_string();
+    let overrides = Overrides { architecture: Some(config), ..Overrides::default() };
+    let dense = Variant::dense();
+    let asked = Request { dialect, overrides, ..request(&world, 0.5, &dense, "out.safetensors") };
+    assert_eq!(merge(&asked).unwrap().notices.len(), 1, "the text tower, nothing else");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = elsewhere.path().join("moved.safetensors");
+    fs::rename(&asked.out, &moved).unwrap();
+    let it = checkpoint::describe(&moved).unwrap();
+    assert_eq!((it.problem, it.notices), (None, vec![]));
+    let (own, expected) = (it.architecture.unwrap(), &world.inputs.pair.architecture);
+    assert_eq!((&own.image, &own.text), (&expected.image, &expected.text));
+    assert_eq!(own.activation, expected.activation);
+    assert_eq!((own.mean, own.std), (expected.mean, expected.std));
+    // Nobody knows: said, and the file does not pretend.
+    let asked = Request { dialect, ..request(&world, 0.5, &dense, "unknown.safetensors") };
+    let said = merge(&asked).unwrap().notices.join("\n");
+    assert!(said.contains("does not tell its heads"), "{said}");
+    let file = Checkpoint::open(&asked.out).unwrap();
+    assert!(checkpoint::config::KEYS.iter().all(|key| !file.metadata().contains_key(*key)));
+}
+
 fn alphascope(world: &World) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alphascope"));
     command.current_dir(world.folder.path());
@@ -229,7 +259,9 @@ fn the_command_writes_and_refuses() {
     };
     let before = listed();
     fs::write(world.folder.path().join("taken.safetensors"), "mine").unwrap();
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 13] = [
+        (&["--alpha", "0.5", "-o", "m.txt"], "ends in .safetensors"),
+        (&["--alpha", "0.5", "-o", "m"], "ends in .safetensors"),
         (&["--alpha", "nan", "-o", "x.safetensors"], "finite"),
         (&["--alpha", "half", "-o", "x.safetensors"], "expected a number"),
         (&["--alpha", "0.5", "-o", "taken.safetensors"], "it exists"),

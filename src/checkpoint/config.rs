@@ -6,6 +6,9 @@
 //! `text_cfg`), and Hugging Face's `config.json` (`vision_config`,
 //! `text_config`), with `preprocessor_config.json` beside it.
 
+mod write;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -14,6 +17,7 @@ use super::arch::Dims;
 use super::known::{CONTEXT, Known, VOCABULARY};
 use super::resnet::{STAGES, STRIDE};
 use crate::sweep::spec::Activation;
+pub use write::metadata;
 
 /// What a configuration says.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +62,13 @@ pub type Normalization = ([f32; 3], [f32; 3]);
 
 type Object = Map<String, Value>;
 
+/// Where a configuration may stand in a file's metadata, best first: open_clip's hub
+/// file, Hugging Face's.
+pub const KEYS: [&str; 2] = ["open_clip_config", "config"];
+
+/// … and Hugging Face's colour means, which have a file of their own.
+const PREPROCESSOR: &str = "preprocessor_config";
+
 /// Largest configuration file read.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -78,6 +89,27 @@ impl ModelConfig {
                 json(&beside)?.as_object().map(hugging_face_normalize).transpose()?.flatten();
         }
         Ok(config)
+    }
+
+    /// Reads the configuration under `key` of a file's metadata; `None` where there
+    /// is none.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn in_metadata(
+        metadata: &BTreeMap<String, String>,
+        key: &str,
+    ) -> Result<Option<Self>, String> {
+        let json = |text: &String| -> Result<Value, String> {
+            serde_json::from_str(text).map_err(|error| format!("expected JSON: {error}"))
+        };
+        let Some(text) = metadata.get(key) else { return Ok(None) };
+        let mut config = Self::parse(&json(text)?)?;
+        if let (None, Some(text)) = (config.normalize, metadata.get(PREPROCESSOR)) {
+            config.normalize =
+                json(text)?.as_object().map(hugging_face_normalize).transpose()?.flatten();
+        }
+        Ok(Some(config))
     }
 
     /// Understands a configuration.

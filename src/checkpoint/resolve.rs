@@ -209,16 +209,13 @@ fn configured(
         }
         config
     };
-    for key in ["open_clip_config", "config"] {
-        let Some(text) = file.metadata().get(key) else { continue };
-        let config = serde_json::from_str(text)
-            .map_err(|error| error.to_string())
-            .and_then(|value| ModelConfig::parse(&value));
-        match config {
-            Ok(config) if config.differences(&own).is_empty() => {
+    for key in config::KEYS {
+        match ModelConfig::in_metadata(file.metadata(), key) {
+            Ok(None) => {}
+            Ok(Some(config)) if config.differences(&own).is_empty() => {
                 return Ok(Some((resized(config), Source::Metadata(file.path().into()))));
             }
-            Ok(config) => notices.push(format!(
+            Ok(Some(config)) => notices.push(format!(
                 "the metadata of {} are not used: the file has {}",
                 file.path().display(),
                 config.differences(&own).join(", ")

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::ValueEnum;
 
-use crate::checkpoint;
+use crate::checkpoint::{self, Overrides};
 use crate::merge::{Request, Summary, Twin, merge};
 use crate::sparsify;
 use crate::sweep::ids::Alpha;
@@ -78,6 +78,7 @@ impl Args {
         let mut request = Request {
             zeroshot: self.zeroshot,
             finetuned: self.finetuned,
+            overrides: Overrides::default(),
             alpha: self.alpha,
             variant: Variant { name: "merge".into(), sparsify: self.sparsify },
             seed: self.seed,
@@ -110,7 +111,7 @@ fn twin(
     classes: &std::path::Path,
     templates: Option<&std::path::Path>,
 ) -> anyhow::Result<Vec<f32>> {
-    use crate::checkpoint::{Overrides, Pair};
+    use crate::checkpoint::Pair;
     use crate::dataset::{DEFAULT_TEMPLATE, read_classes, read_templates};
     let pair = Pair::open(&request.zeroshot, &request.finetuned, &Overrides::default())?;
     if pair.head.is_none_or(|head| head.zeroshot == head.finetuned) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Launch, LaunchError, Measure, Request, SPEC_FILE};
 use crate::app::save::{Order, Refused};
 use crate::app::setup::{DataFacts, Demo, FileFacts, Job, PairFacts};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, Overrides};
 use crate::dataset::Dataset;
 use crate::demo;
 use crate::merge::{self, MergeError, Twin};
@@ -93,6 +93,7 @@ impl Host for Outside {
         let because = |error: &dyn std::error::Error| Refused::Because(error.to_string());
         let spec = Spec::load(&dir.join(SPEC_FILE)).map_err(|error| because(&error))?;
         let request = merge::Request {
+            overrides: Overrides::from(&spec.checkpoints),
             zeroshot: spec.checkpoints.zeroshot,
             finetuned: spec.checkpoints.finetuned,
             alpha: order.alpha,
@@ -125,7 +126,7 @@ impl Host for Outside {
         for path in [zeroshot, finetuned] {
             Checkpoint::open(path).map_err(|error| error.to_string())?;
         }
-        match checkpoint::Pair::open(zeroshot, finetuned, &checkpoint::Overrides::default()) {
+        match checkpoint::Pair::open(zeroshot, finetuned, &Overrides::default()) {
             Ok(pair) => Ok(PairFacts { notices: pair.notices, ..PairFacts::default() }),
             Err(error) => {
                 let text = error.to_string();

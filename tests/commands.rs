@@ -48,6 +48,71 @@ fn a_finished_run_says_so_and_prints_its_table_again() {
     assert_eq!(text(&again.stdout), text(&first.stdout), "the table");
 }
 
+/// Said, with what there is, and all else goes on.
+#[test]
+fn an_unknown_word_in_the_configuration_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("XDG_CONFIG_HOME/alphascope");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("config.toml"), "theme = \"pink\"\n").unwrap();
+    let run = alphascope(&home, &["sweep", "--demo", "--sim", "--sim-ms", "0", "--out", "run"]);
+    let said = text(&run.stderr);
+    assert_eq!(run.status.code(), Some(0), "{said}");
+    assert!(said.contains("theme = \"pink\", which is none of dark, light"), "{said}");
+}
+
+/// What is no dataset, or none that can be read: what was looked for, and what to do.
+#[test]
+fn data_says_what_was_looked_for_and_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo/data");
+    let run = alphascope(&home, &["data", data]);
+    let said = text(&run.stderr);
+    assert_eq!(run.status.code(), Some(2), "{said}");
+    assert!(said.contains("one folder per class with images (jpg, "), "{said}");
+    assert!(said.contains("datasets of their own") && said.contains("`fxemoji`"), "{said}");
+    let write = |path: &str, bytes: &[u8]| {
+        let path = home.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    for file in ["bad/cat/1.png", "bad/cat/2.jpg", "bad/dog/1.png"] {
+        write(file, b"no picture");
+    }
+    let run = alphascope(&home, &["data", "bad"]);
+    let (said, shown) = (text(&run.stderr), text(&run.stdout));
+    assert_eq!(run.status.code(), Some(2), "{said}");
+    assert!(said.contains("none among the 3 tried"), "{said}");
+    assert!(shown.contains("MB: none of a format that is known\n"), "{shown}");
+    // Datasets within, of class folders themselves: it may be meant, so it is only said.
+    for file in ["sets/a/cat/1.ppm", "sets/a/dog/1.ppm", "sets/b/cat/1.ppm"] {
+        write(file, b"P6 1 2 255\nabcdef");
+    }
+    std::fs::create_dir(home.path().join("sets/empty")).unwrap();
+    let run = alphascope(&home, &["data", "sets"]);
+    let shown = text(&run.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(run.status.code(), Some(0), "{shown}");
+    assert!(shown.contains("1 class folder has no images: `empty`"), "{shown}");
+    assert!(shown.contains("as in `a/cat`: where `cat` is a class and `a` a dataset"), "{shown}");
+}
+
+#[test]
+fn the_merged_demo_tells_its_heads_and_activation() {
+    let home = tempfile::tempdir().unwrap();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
+    let [zeroshot, finetuned] = ["zeroshot", "finetuned"]
+        .map(|end| demo.join(format!("{end}.safetensors")).display().to_string());
+    let pair = ["merge", "--zeroshot", &zeroshot, "--finetuned", &finetuned, "--alpha", "0.5"];
+    let run = alphascope(&home, &[&pair[..], &["--dialect", "hf", "-o", "m.safetensors"]].concat());
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let run = alphascope(&home, &["inspect", "m.safetensors"]);
+    let shown = text(&run.stdout);
+    assert!(shown.contains("3 heads") && shown.contains("heads by      the file's"), "{shown}");
+    assert!(shown.contains("activation    gelu (the file's metadata)"), "{shown}");
+    assert!(!shown.contains("problem") && !shown.contains("notice"), "{shown}");
+    assert!(shown.contains("\n  alphascope.zeroshot         zeroshot.safetensors\n"), "{shown}");
+}
+
 #[test]
 fn a_resumed_run_tells_only_what_is_new() {
     let (home, first) = finished();

@@ -9,6 +9,8 @@ use crate::sweep::spec::Activation;
 
 /// Columns.
 const WIDTH: usize = 80;
+/// Longest key of metadata beside which its value stands; else it stands below.
+const KEY: usize = 28;
 /// Where values begin.
 const INDENT: usize = 16;
 
@@ -23,9 +25,16 @@ impl fmt::Display for Description {
         }
         if !self.metadata.is_empty() {
             writeln!(f, "\n  metadata")?;
+            let lengths = self.metadata.keys().map(|key| key.chars().count());
+            let column = lengths.filter(|&n| n <= KEY).max().unwrap_or(0).max(INDENT - 3);
             for (key, value) in &self.metadata {
                 let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-                line(f, &clip(key, 13), &clip(&value, 400))?;
+                let mut key = clip(key, WIDTH - 3);
+                if key.chars().count() > column {
+                    writeln!(f, "  {key}")?;
+                    key.clear();
+                }
+                wrapped(f, 2, &format!("{key:<column$} "), &clip(&value, 400))?;
             }
         }
         notices(f, &self.notices, self.problem.as_deref())

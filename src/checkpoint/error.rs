@@ -68,6 +68,16 @@ pub enum CheckpointError {
         /// What was expected and what the file holds.
         message: String,
     },
+    /// `FILE#PREFIX`, and there is no model under the prefix.
+    #[error("{path} holds no model under `{prefix}`: {message}")]
+    Prefix {
+        /// Which file.
+        path: PathBuf,
+        /// What was asked for.
+        prefix: String,
+        /// Where its models are and what to write.
+        message: String,
+    },
     /// A tensor has a type or shape that cannot be right.
     #[error("{path}, tensor `{tensor}`: {message}")]
     Tensor {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::container::{self, Container, Contents, RawTensor};
 use super::error::CheckpointError;
 use super::locate::{Located, locate};
-use super::names::{self, Dialect, Names, Recipe};
+use super::names::{self, Dialect, Names, Recipe, Unfit};
 use super::positions;
 use super::tensor::{Dtype, TensorView, concatenate, transposed};
 use crate::mapped::Mapped;
@@ -108,7 +108,13 @@ impl Checkpoint {
             });
         }
         let mut names = names::canonical(raw.keys().map(String::as_str), select.as_deref())
-            .map_err(|message| CheckpointError::NotClip { path: path.clone(), message })?;
+            .map_err(|unfit| match unfit {
+                Unfit::NotClip(message) => CheckpointError::NotClip { path: path.clone(), message },
+                Unfit::NotThere(message) => {
+                    let prefix = select.unwrap_or_default();
+                    CheckpointError::Prefix { path: path.clone(), prefix, message }
+                }
+            })?;
         names.ignore(|name| raw.get(name).is_none_or(|tensor| tensor.dtype.is_err()));
         notices.extend(names.notices());
         let mut checkpoint = Self {

@@ -99,11 +99,20 @@ fn in_folder(folder: &Path) -> Result<(PathBuf, String), CheckpointError> {
     let mut there: Vec<PathBuf> = known.filter(|path| path.is_file()).collect();
     if there.is_empty() {
         there = others(folder);
+        // Among several a person must choose.
+        if there.len() > 1 {
+            let names: Vec<String> = there.iter().take(LISTED).map(|it| name(it)).collect();
+            let more = match there.len() - names.len() {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            let hint = format!("it holds several: {}{more}; give one of them", names.join(", "));
+            return Err(CheckpointError::Folder { path: folder.into(), hint });
+        }
     }
     let Some(first) = there.first().cloned() else {
         return Err(CheckpointError::Folder { path: folder.into(), hint: hint(folder) });
     };
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let notice = match there.len() {
         1 => format!("{} is a folder: its {} is opened", folder.display(), name(&first)),
         _ => format!(
@@ -116,8 +125,14 @@ fn in_folder(folder: &Path) -> Result<(PathBuf, String), CheckpointError> {
     Ok((first, notice))
 }
 
-/// The weights of a folder with other names, when there is one file only:
-/// among several a person must choose.
+/// Of a folder with several checkpoints so many are named.
+const LISTED: usize = 12;
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The weights of a folder with other names, sorted.
 fn others(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let kinds = ["safetensors", "bin", "pth", "pt"];
@@ -125,11 +140,8 @@ fn others(folder: &Path) -> Vec<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|end| kinds.iter().any(|kind| end == *kind)))
         .filter(|path| path.is_file())
-        .take(2)
         .collect();
-    if found.len() > 1 {
-        found.clear();
-    }
+    found.sort();
     found
 }
 
@@ -147,6 +159,6 @@ fn hint(folder: &Path) -> String {
          model.pt`"
             .into()
     } else {
-        "give the file itself".into()
+        "no checkpoint lies in it: give the file itself".into()
     }
 }

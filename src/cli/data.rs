@@ -58,10 +58,20 @@ impl Args {
     /// Prints what the dataset is.
     ///
     /// # Errors
-    /// When it cannot be opened so.
+    /// When it cannot be opened so, or no image can be read.
     pub fn run(self) -> anyhow::Result<u8> {
         let depth = if self.every { Depth::Every } else { Depth::Sample };
-        print(&describe(&self.keys.spec(self.path), depth)?, self.json)
+        let described = describe(&self.keys.spec(self.path), depth)?;
+        let code = print(&described, self.json)?;
+        if described.is_unreadable() {
+            anyhow::bail!(
+                "{}: expected images that can be decoded, got none among the {} tried: see what is \
+                 said of them, and copy or download the dataset again",
+                described.path.display(),
+                described.decoded
+            );
+        }
+        Ok(code)
     }
 }
 

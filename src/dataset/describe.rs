@@ -169,6 +169,14 @@ impl Description {
     }
 }
 
+impl Description {
+    /// True when none of the images that were decoded could be.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.decoded > 0 && self.sizes.is_none()
+    }
+}
+
 fn decoded(dataset: &Dataset, i: usize) -> Seen {
     let bytes = match dataset.bytes(i) {
         Ok(bytes) => bytes,
@@ -228,7 +236,11 @@ impl fmt::Display for Description {
         line(f, "layout", &format!("{}{split}", self.layout))?;
         let formats: Vec<String> = self.formats.iter().map(|(k, n)| format!("{n} {k}")).collect();
         let megabytes = self.bytes as f64 / 1e6;
-        let text = format!("{}, {megabytes:.1} MB: {}", self.images, formats.join(", "));
+        let formats = match formats.len() {
+            0 => "none of a format that is known".into(),
+            _ => formats.join(", "),
+        };
+        let text = format!("{}, {megabytes:.1} MB: {formats}", self.images);
         line(f, "images", &text)?;
         if let Some(benchmark) = &self.benchmark {
             let whole = if benchmark.images == self.images { "whole" } else { "NOT whole" };
@@ -270,7 +282,8 @@ impl fmt::Display for Description {
             return line(f, "problems", "none found");
         }
         if self.unreadable > 0 {
-            line(f, "unreadable", &format!("{} images", self.unreadable))?;
+            let images = if self.unreadable == 1 { "image" } else { "images" };
+            line(f, "unreadable", &format!("{} {images}", self.unreadable))?;
             for image in self.unreadable_names.iter().take(3) {
                 paragraph(f, "", &format!("{}: {}", image.key, image.reason))?;
             }
@@ -321,7 +334,10 @@ mod tests {
         assert_eq!(json["prompt"], "a photo of a class 00.");
         assert!(json["unreadable_names"][0]["key"].as_str().unwrap().ends_with("bad.png"));
         let text = described.to_string();
-        assert!(text.contains("1 images") && text.contains("no prompt templates"), "{text}");
+        assert!(
+            text.contains("unreadable  1 image\n") && text.contains("no prompt templates"),
+            "{text}"
+        );
     }
 
     #[test]

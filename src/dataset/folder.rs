@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::DatasetError;
-use super::{Entry, IMAGE_EXTENSIONS, Location, Problem};
+use super::{Entry, IMAGE_EXTENSIONS, Location, Problem, layout};
 
 /// Class folders are searched so deep, which bounds loops of links.
 const DEPTH: usize = 16;
@@ -20,9 +20,50 @@ pub(crate) struct Folder {
     /// Labels count the folders, in the order of `names`.
     pub entries: Vec<Entry>,
     pub problems: Vec<Problem>,
+    /// Names of folders without images.
+    pub empty: Vec<String>,
+    /// Those of them that look like datasets.
+    pub datasets: Vec<String>,
 }
 
 impl Folder {
+    /// What to do about folders without images.
+    fn advice(&self) -> String {
+        match &self.datasets[..] {
+            [] => String::new(),
+            [one] => format!("; `{one}` looks like a dataset of its own: give its path"),
+            many => {
+                let names = many.iter().take(12).map(|name| format!("`{name}`"));
+                let names = names.collect::<Vec<_>>().join(", ");
+                format!("; these look like datasets of their own, give the path of one: {names}")
+            }
+        }
+    }
+
+    /// That there are no images at all.
+    pub(crate) fn refuse_empty(&self, path: &Path) -> Result<(), DatasetError> {
+        if !self.entries.is_empty() {
+            return Ok(());
+        }
+        let got = match self.empty.len() {
+            1 => "1 folder without any".into(),
+            n => format!("{n} folders without any"),
+        };
+        let advice = match self.advice() {
+            none if none.is_empty() => {
+                "; give the folder that holds the class folders, or the shards".into()
+            }
+            some => some,
+        };
+        let message = format!(
+            "expected one folder per class with images ({}), tar shards (WebDataset) or parquet \
+             files, got {got}: {}{advice}",
+            IMAGE_EXTENSIONS.join(", "),
+            super::few(&self.empty)
+        );
+        Err(DatasetError::layout(path, message))
+    }
+
     /// The labels are the folders' numbers rather than their ranks: asked for
     /// where the class names are more than the folders.
     pub(crate) fn label_by_number(&mut self) {
@@ -102,11 +143,28 @@ pub(crate) fn list(roots: &[PathBuf], base: &Path) -> Result<Folder, DatasetErro
         }));
     }
     if !empty.is_empty() {
+        // Folders with a layout of their own are no classes.
+        let at = |name: &str| roots.iter().map(|root| root.join(name)).find(|path| path.is_dir());
+        let own = |name: &&String| at(name).is_some_and(|path| layout::holds_files_of_many(&path));
+        folder.datasets = empty.iter().filter(own).cloned().collect();
+        let what = match empty.len() {
+            1 => "1 class folder has no images".into(),
+            n => format!("{n} class folders have no images"),
+        };
+        let text = format!("{}: {what}: {}{}", base.display(), super::few(&empty), folder.advice());
+        folder.problems.push(Problem::new(text));
+    }
+    folder.empty = empty;
+    let deep = |entry: &Entry| entry.key.matches('/').count() > 1;
+    let first = folder.entries.iter().map(|entry| entry.key.as_str()).min();
+    if let Some(first) = first.filter(|_| roots == [base] && folder.entries.iter().all(deep)) {
+        let first: Vec<&str> = first.split('/').take(2).collect();
         folder.problems.push(Problem::new(format!(
-            "{}: {} class folders have no images: {}",
-            base.display(),
-            empty.len(),
-            super::few(&empty)
+            "every image lies deeper than its class folder, as in `{}`: where `{}` is a class and \
+             `{}` a dataset, give that dataset's path",
+            first.join("/"),
+            first[1],
+            first[0]
         )));
     }
     folder.names = names;

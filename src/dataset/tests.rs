@@ -67,7 +67,7 @@ fn what_does_not_fit_is_refused() {
     fails("sample `s0`: expected a label under 2");
     write(dir.path(), "test/1.tar", &tar(&[]));
     write(dir.path(), "test/0.tar", &tar(&[]));
-    fails("empty WebDataset");
+    fails("tar shards without any");
     write(dir.path(), "dataset_type.txt", b"retrieval");
     fails("got `retrieval`");
     fs::remove_file(dir.path().join("dataset_type.txt")).unwrap();

@@ -137,7 +137,13 @@ fn averaged_weights_are_offered_beside_the_raw_ones() {
         assert_eq!(averaged.get(name).unwrap().to_f32(), half, "{name}");
     }
     let error = Checkpoint::open(&path("student")).unwrap_err().to_string();
-    assert!(error.contains("`student`") && error.contains("`state_dict.module.`"), "{error}");
+    assert!(error.contains("no model under `student`: there are `state_dict.module`"), "{error}");
+    let plain = format!("{}#foo", saved("zip.pt").display());
+    let error = Checkpoint::open(Path::new(&plain)).unwrap_err().to_string();
+    assert!(
+        error.contains("no model under `foo`") && error.contains("leave `#foo` out"),
+        "{error}"
+    );
 }
 
 #[test]

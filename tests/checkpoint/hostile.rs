@@ -169,7 +169,7 @@ fn folders_and_indices_that_cannot_be_opened() {
     let (_keep, path) = folder(&[(".metadata", b"x"), ("__0_0.distcp", b"x")]);
     assert!(message(&path).contains("distributed checkpoint"), "{}", message(&path));
     let (_keep, path) = folder(&[("a.pt", b"x"), ("b.pt", b"x")]);
-    assert!(message(&path).contains("give the file itself"), "{}", message(&path));
+    assert!(message(&path).contains("several: a.pt, b.pt; give one"), "{}", message(&path));
     let (_keep, path) = folder(&[("only.pt", b"x")]);
     assert!(message(&path).contains("only.pt"), "{}", message(&path));
     for (map, words) in [

@@ -16,9 +16,25 @@ pub(super) struct Tower<'a> {
 /// Most CLIPs that are weighed against each other.
 const MAX_TOWERS: usize = 64;
 
+/// Why no model of a file is taken.
+#[derive(Debug)]
+pub enum Unfit {
+    /// It holds no CLIP, or several that nothing distinguishes; the message says what.
+    NotClip(String),
+    /// It holds CLIPs, but none under the prefix asked for; the message says where
+    /// they are, and what to write.
+    NotThere(String),
+}
+
+impl From<String> for Unfit {
+    fn from(message: String) -> Self {
+        Self::NotClip(message)
+    }
+}
+
 /// Chooses among the CLIPs of a file, by what stands before the patch
 /// embedding's name.
-pub(super) fn choose<'a>(names: &[&'a str], select: Option<&str>) -> Result<Tower<'a>, String> {
+pub(super) fn choose<'a>(names: &[&'a str], select: Option<&str>) -> Result<Tower<'a>, Unfit> {
     let mut towers: BTreeSet<(&'a str, bool)> = BTreeSet::new();
     for name in names {
         for (anchor, hugging_face) in [(OPEN_CLIP_ANCHOR, false), (HUGGING_FACE_ANCHOR, true)] {
@@ -30,17 +46,19 @@ pub(super) fn choose<'a>(names: &[&'a str], select: Option<&str>) -> Result<Towe
         }
     }
     if let Some(pool) = siglips_pool(names) {
-        return Err(format!(
+        let text = format!(
             "it is a SigLIP model (its image tower has the pool `{}`): the sigmoid head and that \
              pool are not supported, only CLIPs can be measured",
             shorten(pool)
-        ));
+        );
+        return Err(text.into());
     }
     if towers.is_empty() {
-        return Err(no_tower(names));
+        return Err(no_tower(names).into());
     }
     if towers.len() > MAX_TOWERS {
-        return Err(format!("it holds {} image towers, more than {MAX_TOWERS}", towers.len()));
+        let text = format!("it holds {} image towers, more than {MAX_TOWERS}", towers.len());
+        return Err(text.into());
     }
     // Most tensors first, then raw weights before their moving average.
     let mut ranked: Vec<_> = towers
@@ -56,26 +74,32 @@ pub(super) fn choose<'a>(names: &[&'a str], select: Option<&str>) -> Result<Towe
         let asked = |prefix: &str| {
             prefix.strip_prefix(select).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        let there: Vec<_> = ranked.iter().map(|tower| format!("`{}`", tower.2)).collect();
+        let there: Vec<&str> = ranked.iter().map(|tower| tower.2.trim_end_matches('.')).collect();
         ranked.retain(|tower| asked(tower.2));
         if ranked.is_empty() {
-            return Err(format!(
-                "there is no model under `{select}`; models are under the prefixes {}",
-                there.join(", ")
-            ));
+            return Err(Unfit::NotThere(match there[..] {
+                [""] => format!("its one model has no prefix: leave `#{select}` out"),
+                _ => format!(
+                    "there are {}: write `FILE#PREFIX` with one of them",
+                    there.iter().map(|prefix| format!("`{prefix}`")).collect::<Vec<_>>().join(", ")
+                ),
+            }));
         }
     } else if let [first, second, ..] = ranked.as_slice()
         && (first.0, first.1) == (second.0, second.1)
     {
         let prefixes: Vec<_> = ranked.iter().map(|(.., p, _)| format!("`{p}`")).collect();
-        return Err(format!(
+        let text = format!(
             "it holds {} image towers, under the prefixes {}; write `FILE#PREFIX` for the one to \
              be measured",
             ranked.len(),
             prefixes.join(", ")
-        ));
+        );
+        return Err(text.into());
     }
-    let Some(&(.., prefix, hugging_face)) = ranked.first() else { return Err(no_tower(names)) };
+    let Some(&(.., prefix, hugging_face)) = ranked.first() else {
+        return Err(no_tower(names).into());
+    };
     let dialect = if hugging_face { Dialect::HuggingFace } else { Dialect::OpenClip };
     let others = match select {
         Some(_) => Vec::new(),

@@ -37,6 +37,7 @@ pub mod hugging_face;
 
 use std::collections::BTreeMap;
 
+pub use choose::Unfit;
 use choose::{Tower, choose, shorten};
 use hugging_face::{Place, to_canonical};
 
@@ -173,18 +174,19 @@ const WRAPPERS: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint
 /// architecture reports them. `select` asks for the model under that prefix.
 ///
 /// # Errors
-/// A message where the file holds no image tower, several that nothing
-/// distinguishes, or two tensors of the same canonical name.
+/// Where the file holds no image tower, several that nothing distinguishes, none
+/// under that prefix, or two tensors of the same canonical name.
 pub fn canonical<'a>(
     names: impl IntoIterator<Item = &'a str>,
     select: Option<&str>,
-) -> Result<Names, String> {
+) -> Result<Names, Unfit> {
     // By the name without wrappers: the file's own.
     let mut files: BTreeMap<String, &'a str> = BTreeMap::new();
     for name in names {
         let plain = WRAPPERS.iter().fold(name.to_string(), |n, wrapper| n.replace(wrapper, ""));
         if let Some(first) = files.insert(plain, name) {
-            return Err(format!("`{first}` and `{name}` differ in wrappers only; remove one"));
+            let text = format!("`{first}` and `{name}` differ in wrappers only; remove one");
+            return Err(text.into());
         }
     }
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
@@ -237,10 +239,11 @@ pub fn canonical<'a>(
             }
         };
         if let Some(first) = found.recipes.insert(canonical.clone(), recipe) {
-            return Err(format!(
+            let text = format!(
                 "two of its tensors are both `{canonical}`: {} and {name}; remove one",
                 first.sources().join(", ")
-            ));
+            );
+            return Err(text.into());
         }
     }
     for (canonical, parts) in stacks {
@@ -394,8 +397,10 @@ mod tests {
             ),
             (&[], "no tensors at all"),
         ] {
-            let error = canonical(names.iter().copied(), None).unwrap_err();
-            assert!(error.contains(words), "{error}");
+            match canonical(names.iter().copied(), None).unwrap_err() {
+                Unfit::NotClip(error) => assert!(error.contains(words), "{error}"),
+                other => panic!("{other:?}"),
+            }
         }
     }
 

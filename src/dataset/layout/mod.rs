@@ -125,6 +125,12 @@ pub(crate) fn find(path: &Path) -> Result<Found, DatasetError> {
     })
 }
 
+/// True for a folder of tar shards or parquet files, or with splits of them: it
+/// cannot be a class of an image folder.
+pub(crate) fn holds_files_of_many(path: &Path) -> bool {
+    find(path).is_ok_and(|found| found.layout != Layout::ImageFolder)
+}
+
 /// The folders that hold class folders: the path itself, but of ImageNet-C all
 /// severities of all corruptions below it.
 fn class_roots(path: &Path, folders: &[String]) -> Result<Vec<PathBuf>, DatasetError> {

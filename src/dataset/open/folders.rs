@@ -30,6 +30,7 @@ pub(super) fn open(
         ));
     }
     let mut folder = folder::list(roots, &spec.path)?;
+    folder.refuse_empty(&spec.path)?;
     problems.append(&mut folder.problems);
     let numbers = folder.numeric.then(|| v2(spec, &folder)).flatten();
     if let Some(imagenet) = numbers {

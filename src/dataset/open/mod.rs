@@ -70,7 +70,14 @@ impl Dataset {
             Layout::ImageFolder => folders::open(spec, &found.parts, named, &mut problems)?,
         };
         if gathered.entries.is_empty() {
-            let message = format!("expected images, got an empty {}", found.layout);
+            let message = format!(
+                "expected images, got {} without any; copy or download it again",
+                match found.layout {
+                    Layout::WebDataset => "tar shards",
+                    Layout::Parquet => "parquet files",
+                    Layout::ImageFolder => "class folders",
+                }
+            );
             return Err(DatasetError::layout(&spec.path, message));
         }
         gathered.entries.sort_by(|a, b| a.key.cmp(&b.key));

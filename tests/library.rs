@@ -170,7 +170,7 @@ fn a_run_is_renamed_and_nothing_else_is() {
     let to = library::rename(runs, "done", "final α").unwrap();
     assert_eq!(world.run("final α").state, State::Complete);
     assert!(!to.join("events.owner").exists(), "its lock was given back");
-    for name in ["", "a/b", "..", ".x", "a\nb", "notes", "half"] {
+    for name in ["", "a/b", "..", ".x", "-x", "a\nb", "notes", "half"] {
         let error = library::rename(runs, "final α", name).unwrap_err();
         assert!(matches!(error, ActError::Name { .. }), "{name}: {error}");
     }
@@ -237,6 +237,10 @@ fn the_command_lists_filters_compares_renames_and_deletes() {
     assert!(table.contains("done") && !table.contains("half"), "{table}");
     let both = text(&world.cli(&["runs", "compare", "done", "half"]).stdout);
     assert!(both.contains("RFT gain") && both.contains("set2"), "{both}");
+    let rest = |text: &str| text.contains("no differences: they are taken at the best α");
+    assert_eq!(both.contains("  difference\n"), !rest(&both), "{both}");
+    let alike = text(&world.cli(&["runs", "compare", "done", "done"]).stdout);
+    assert!(alike.contains("  difference\n") && !rest(&alike), "{alike}");
     assert!(world.cli(&["runs", "rename", "half", "later"]).status.success());
     // Without a person to ask, nothing is deleted.
     let out = world.cli(&["runs", "delete", "later"]);

@@ -121,6 +121,10 @@ fn take(path: &Path) -> Result<Vec<Lock>, ActError> {
 pub fn rename(runs: &Path, name: &str, new: &str) -> Result<PathBuf, ActError> {
     let path = find(runs, name)?;
     check(new)?;
+    if new.starts_with('-') {
+        let why = "it begins with a dash, and commands would take it for an option";
+        return Err(ActError::Name { name: new.into(), why });
+    }
     let to = runs.join(new);
     let locks = take(&path)?;
     move_to(&path, &to).map_err(|source| match source.kind() {

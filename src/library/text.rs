@@ -100,8 +100,21 @@ pub fn compare(runs: [&Run; 2]) -> String {
         };
         add(name, both(&shown), difference(runs.map(|run| at(run)?.best)));
     }
-    let mut text = lines(&rows, &[]);
-    text.push_str("top-1 in % at α 0, at the run's best α, at α 1; differences at the best α\n");
+    let mut text = if rows[1..].iter().any(|row| !row[3].is_empty()) {
+        let mut text = lines(&rows, &[]);
+        text.push_str(
+            "top-1 in % at α 0, at the run's best α, at α 1; differences at the best α\n",
+        );
+        text
+    } else {
+        let rows: Vec<[String; 3]> = rows.into_iter().map(|[a, b, c, _]| [a, b, c]).collect();
+        let mut text = lines(&rows, &[]);
+        text.push_str(
+            "top-1 in % at α 0, at the run's best α, at α 1; no differences: they are taken at the \
+             best α, which needs both ends and a point between, of both runs\n",
+        );
+        text
+    };
     let labels = runs.iter().filter_map(|run| run.found.as_ref()?.label.as_ref());
     for label in labels {
         let _ = writeln!(text, "{label}");

@@ -24,15 +24,23 @@ pub enum Notify {
 }
 
 impl Notify {
-    /// By its name in flags and configuration: `off`, `osc9` or `osc777`.
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Osc9, Self::Osc777];
+
+    /// Its name in flags and configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Osc9 => "osc9",
+            Self::Osc777 => "osc777",
+        }
+    }
+
+    /// The other way round.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "off" => Some(Self::Off),
-            "osc9" => Some(Self::Osc9),
-            "osc777" => Some(Self::Osc777),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|it| it.name() == name)
     }
 }
 

@@ -285,28 +285,38 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// What every screen begins with.
+#[cfg_attr(not(feature = "tui"), allow(dead_code, reason = "for the screen"))]
+struct With<'a> {
+    /// What was typed of its look.
+    look: &'a Look,
+    /// The configuration.
+    config: &'a Config,
+    /// What of it could not be used.
+    complaint: Option<String>,
+    /// What is told beside the screen.
+    alerts: Alerts,
+}
+
 fn run(cli: Cli) -> anyhow::Result<u8> {
     let (config, complaint) = Config::load();
-    if let Some(text) = complaint {
+    if let Some(text) = &complaint {
         let _ = writeln!(io::stderr(), "note: {text}");
     }
     let runs = config::runs_dir(cli.runs.as_deref(), &config);
     let alerts = cli.alarm.alerts(&config)?;
+    let screen = |alerts| With { look: &cli.look, config: &config, complaint, alerts };
     match cli.command {
-        None => screen::open(&cli, &config, runs, alerts),
+        None => screen::open(&cli, runs, screen(alerts)),
         Some(Cmd::Sweep(sweep)) => run_sweep(sweep, &config, runs, alerts),
-        Some(Cmd::Watch { dir, beside }) => screen::watch(&dir, beside, &cli.look, &config, alerts),
+        Some(Cmd::Watch { dir, beside }) => screen::watch(&dir, beside, screen(alerts)),
         Some(Cmd::Runs(args)) => {
             let runs =
                 runs.context("this system names no folder for runs: give one with --runs")?;
             match args.run(&runs)? {
                 runs::Left::Done(code) => Ok(code),
-                runs::Left::Watch(dir) => {
-                    screen::watch(&dir, Vec::new(), &cli.look, &config, alerts)
-                }
-                runs::Left::Screen(filter) => {
-                    screen::library(runs, filter, &cli.look, &config, alerts)
-                }
+                runs::Left::Watch(dir) => screen::watch(&dir, Vec::new(), screen(alerts)),
+                runs::Left::Screen(filter) => screen::library(runs, filter, screen(alerts)),
             }
         }
         Some(Cmd::Report { dir, format, out }) => report::run(&dir, format, out.as_deref()),
@@ -420,20 +430,20 @@ fn gpu_check() -> anyhow::Result<u8> {
 
 #[cfg(not(feature = "tui"))]
 mod screen {
-    use super::{Alerts, Cli, Config, Look, Path, PathBuf};
+    use super::{Cli, Path, PathBuf, With};
 
     const NONE: &str = "this build has no screen (it was built without the feature `tui`): use \
                         `alphascope sweep`";
 
-    pub fn open(_: &Cli, _: &Config, _: Option<PathBuf>, _: Alerts) -> anyhow::Result<u8> {
+    pub fn open(_: &Cli, _: Option<PathBuf>, _: With<'_>) -> anyhow::Result<u8> {
         anyhow::bail!(NONE)
     }
 
-    pub fn watch(_: &Path, _: Vec<PathBuf>, _: &Look, _: &Config, _: Alerts) -> anyhow::Result<u8> {
+    pub fn watch(_: &Path, _: Vec<PathBuf>, _: With<'_>) -> anyhow::Result<u8> {
         anyhow::bail!(NONE)
     }
 
-    pub fn library(_: PathBuf, _: String, _: &Look, _: &Config, _: Alerts) -> anyhow::Result<u8> {
+    pub fn library(_: PathBuf, _: String, _: With<'_>) -> anyhow::Result<u8> {
         anyhow::bail!(NONE)
     }
 }

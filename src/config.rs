@@ -12,6 +12,8 @@ use directories::ProjectDirs;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::alert::Notify;
+use crate::app::{Charset, Depth, Palette};
 use crate::sweep::spec::Role;
 
 /// Folders the set-up screen remembers.
@@ -160,13 +162,13 @@ impl Config {
     pub fn read(path: &Path) -> (Self, Option<String>) {
         let mut fields = Fields::read(path);
         let config = Self {
-            theme: fields.take("theme"),
-            color: fields.take("color"),
-            charset: fields.take("charset"),
+            theme: fields.take_one_of("theme", &Palette::ALL.map(Palette::name)),
+            color: fields.take_one_of("color", &Depth::ALL.map(Depth::name)),
+            charset: fields.take_one_of("charset", &Charset::ALL.map(Charset::name)),
             device: fields.take("device"),
             runs: fields.take("runs"),
             bell: fields.take("bell"),
-            notify: fields.take("notify"),
+            notify: fields.take_one_of("notify", &Notify::ALL.map(Notify::name)),
             alert: fields.take("alert"),
         };
         fields.refuse_the_rest();
@@ -300,6 +302,17 @@ impl Fields {
         value.try_into().map_err(|_| self.problems.push(format!("has an unusable `{name}`"))).ok()
     }
 
+    /// A word that is one of these.
+    fn take_one_of(&mut self, name: &str, known: &[&str]) -> Option<String> {
+        let word: String = self.take(name)?;
+        if known.contains(&word.as_str()) {
+            return Some(word);
+        }
+        let known = known.join(", ");
+        self.problems.push(format!("has {name} = \"{word}\", which is none of {known}"));
+        None
+    }
+
     /// A list whose bad entries are left out one by one.
     fn take_each<T: DeserializeOwned>(&mut self, name: &str) -> Vec<T> {
         let values: Vec<toml::Value> = self.take(name).unwrap_or_default();
@@ -401,6 +414,15 @@ mod tests {
         assert_eq!(runs_dir(Some(Path::new("/r")), &config), Some("/r".into()));
         // An empty variable says nothing.
         assert_eq!(runs_dir(Some(Path::new("")), &config), Some(home.join("runs")));
+        std::fs::write(&path, "theme = 'pink'\nnotify = 'loud'\ncharset = 'ascii'").unwrap();
+        let (config, complaint) = Config::read(&path);
+        assert_eq!((config.theme, config.charset.as_deref()), (None, Some("ascii")));
+        let complaint = complaint.unwrap();
+        assert!(
+            complaint.contains("theme = \"pink\", which is none of dark, light"),
+            "{complaint}"
+        );
+        assert!(complaint.contains("none of off, osc9, osc777"), "{complaint}");
         std::fs::write(&path, "colour = 'true'").unwrap();
         assert!(Config::read(&path).1.is_some_and(|text| text.contains("`colour`")));
     }

@@ -1,5 +1,7 @@
 //! How the screen is to look: choices a person makes, without any drawing.
 
+use std::borrow::Cow;
+
 /// Background the colours are chosen for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Palette {
@@ -48,6 +50,9 @@ pub struct Look {
 }
 
 impl Palette {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Dark, Self::Light];
+
     /// The other one.
     #[must_use]
     pub fn next(self) -> Self {
@@ -69,11 +74,14 @@ impl Palette {
     /// The palette of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Dark, Self::Light].into_iter().find(|it| it.name() == name)
+        Self::ALL.into_iter().find(|it| it.name() == name)
     }
 }
 
 impl Depth {
+    /// From the fewest.
+    pub const ALL: [Self; 4] = [Self::None, Self::Sixteen, Self::Indexed, Self::True];
+
     /// `none`, `16`, `256` or `true`, as in flags and the configuration file.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -88,13 +96,14 @@ impl Depth {
     /// The depth of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::None, Self::Sixteen, Self::Indexed, Self::True]
-            .into_iter()
-            .find(|it| it.name() == name)
+        Self::ALL.into_iter().find(|it| it.name() == name)
     }
 }
 
 impl Charset {
+    /// From the finest.
+    pub const ALL: [Self; 3] = [Self::Braille, Self::Blocks, Self::Ascii];
+
     /// Braille → blocks → ASCII → Braille.
     #[must_use]
     pub fn next(self) -> Self {
@@ -118,8 +127,48 @@ impl Charset {
     /// The charset of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Braille, Self::Blocks, Self::Ascii].into_iter().find(|it| it.name() == name)
+        Self::ALL.into_iter().find(|it| it.name() == name)
     }
+}
+
+/// Spells text in ASCII where the charset asks for it; control characters
+/// never pass.
+#[must_use]
+pub fn spell(charset: Charset, text: &str) -> Cow<'_, str> {
+    let clean = |c: char| !c.is_control() && (c.is_ascii() || charset != Charset::Ascii);
+    if text.chars().all(clean) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if clean(c) => plain.push(c),
+            '\t' => plain.push(' '),
+            c if c.is_control() => plain.push('?'),
+            'α' => plain.push_str("alpha"),
+            'ρ' => plain.push_str("rho"),
+            'τ' => plain.push_str("tau"),
+            'λ' => plain.push_str("lambda"),
+            'θ' => plain.push_str("theta"),
+            '₀' => plain.push('0'),
+            '₁' => plain.push('1'),
+            '‖' => plain.push_str("||"),
+            '²' => plain.push('2'),
+            '⌀' => plain.push_str("mean"),
+            '±' => plain.push_str("+/-"),
+            '×' => plain.push('x'),
+            '−' | '–' | '·' | '—' => plain.push('-'),
+            '→' => plain.push_str("->"),
+            '←' => plain.push_str("<-"),
+            '≤' => plain.push_str("<="),
+            '≥' => plain.push_str(">="),
+            '…' => plain.push_str("..."),
+            '‘' | '’' => plain.push('\''),
+            '“' | '”' => plain.push('"'),
+            _ => plain.push('?'),
+        }
+    }
+    Cow::Owned(plain)
 }
 
 #[cfg(test)]
@@ -137,5 +186,12 @@ mod tests {
         }
         assert_eq!(Palette::from_name("light").map(Palette::next), Some(Palette::Dark));
         assert_eq!(Palette::from_name("mauve"), None);
+    }
+
+    #[test]
+    fn text_is_spelled_out() {
+        assert_eq!(spell(Charset::Ascii, "α 0.3 ± 1 → 猫"), "alpha 0.3 +/- 1 -> ?");
+        assert_eq!(spell(Charset::Braille, "α 0.3\u{1b}[2J"), "α 0.3?[2J");
+        assert!(matches!(spell(Charset::Braille, "α"), Cow::Borrowed(_)));
     }
 }

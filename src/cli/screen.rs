@@ -3,23 +3,29 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use super::{Cli, Config, Context, Look, Path, PathBuf, Write, cache, config, demo, io};
+use super::{Cli, Config, Context, Look, Path, PathBuf, With, Write, cache, config, demo, io};
 use crate::alert::Alerts;
 use crate::app::setup::{self, Demo};
-use crate::app::{self, Charset, Depth, Mode, Model, Palette, Screen};
+use crate::app::{self, Charset, Depth, Message, Mode, Model, Palette, Screen, update};
 use crate::config::Memory;
 use crate::launch::Outside;
 use crate::runtime::{self, Begin};
+use crate::sweep::event::Level;
 use crate::ui::theme;
 
+impl With<'_> {
+    fn model(&self, screen: Screen, mode: Mode) -> anyhow::Result<Model> {
+        let mut model = Model::new(screen, mode, look(self.look, self.config)?);
+        if let Some(text) = &self.complaint {
+            update(&mut model, Message::Log(Level::Warning, text.clone()));
+        }
+        Ok(model)
+    }
+}
+
 /// The set-up screen, or the demo.
-pub fn open(
-    cli: &Cli,
-    config: &Config,
-    runs: Option<PathBuf>,
-    alerts: Alerts,
-) -> anyhow::Result<u8> {
-    let device = cli.device.name(config);
+pub fn open(cli: &Cli, runs: Option<PathBuf>, with: With<'_>) -> anyhow::Result<u8> {
+    let device = cli.device.name(with.config);
     let begin = match cli.demo {
         None => Begin::Setup,
         Some(demo::Pair::Success) => Begin::Demo(Demo::Success, device),
@@ -30,9 +36,9 @@ pub fn open(
     let (memory, complaint) = memory_file.as_deref().map_or_else(Default::default, Memory::read);
     let home = std::env::home_dir();
     let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
-    let mut model = Model::new(Screen::Setup, Mode::Own, look(&cli.look, config)?);
+    let mut model = with.model(Screen::Setup, Mode::Own)?;
     model.setup = setup::State::new(memory, home, cwd);
-    model.setup.said = complaint;
+    model.setup.said = with.complaint.or(complaint);
     model.setup.runs.clone_from(&runs);
     model.library.folder.clone_from(&runs);
     if let Some(device) = &cli.device.device {
@@ -45,33 +51,22 @@ pub fn open(
         resume: cli.resume,
         runs,
     };
-    run(model, begin, outside, memory_file, alerts)
+    run(model, begin, outside, memory_file, with.alerts)
 }
 
 /// The live screen on a run folder, others beside it.
-pub fn watch(
-    dir: &Path,
-    beside: Vec<PathBuf>,
-    asked: &Look,
-    config: &Config,
-    alerts: Alerts,
-) -> anyhow::Result<u8> {
-    let mut model = Model::new(Screen::Live, Mode::Watch, look(asked, config)?);
+pub fn watch(dir: &Path, beside: Vec<PathBuf>, with: With<'_>) -> anyhow::Result<u8> {
+    let mut model = with.model(Screen::Live, Mode::Watch)?;
     model.setup.home = std::env::home_dir();
-    run(model, Begin::Watch(dir.into(), beside), Outside::default(), None, alerts)
+    run(model, Begin::Watch(dir.into(), beside), Outside::default(), None, with.alerts)
 }
 
 /// The run library.
-pub fn library(
-    runs: PathBuf,
-    filter: String,
-    asked: &Look,
-    config: &Config,
-    alerts: Alerts,
-) -> anyhow::Result<u8> {
-    let mut model = Model::new(Screen::Library, Mode::Own, look(asked, config)?);
+pub fn library(runs: PathBuf, filter: String, with: With<'_>) -> anyhow::Result<u8> {
+    let mut model = with.model(Screen::Library, Mode::Own)?;
+    model.library.said = with.complaint;
     (model.library.folder, model.library.filter) = (Some(runs), filter);
-    run(model, Begin::Library, Outside::default(), None, alerts)
+    run(model, Begin::Library, Outside::default(), None, with.alerts)
 }
 
 fn run(
@@ -85,6 +80,13 @@ fn run(
         anyhow::bail!(
             "the screen needs a terminal on stdin and stdout; without one use `alphascope \
              sweep`"
+        );
+    }
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        anyhow::bail!(
+            "the screen needs a terminal that can place text, and this one says that it cannot \
+             (TERM=dumb): use `alphascope sweep` to measure and `alphascope report DIR` to see a \
+             run without a screen, or set TERM to what the terminal is"
         );
     }
     let ending = runtime::run(model, begin, Arc::new(outside), memory, alerts);

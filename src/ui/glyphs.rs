@@ -1,7 +1,5 @@
 //! Every sign the screen draws, each with an ASCII twin.
 
-use std::borrow::Cow;
-
 use crate::app::Charset;
 
 /// The signs of one charset.
@@ -173,46 +171,6 @@ pub fn glyphs(charset: Charset) -> &'static Glyphs {
     }
 }
 
-/// Spells text in ASCII where the charset asks for it; control characters
-/// never pass.
-#[must_use]
-pub fn spell(charset: Charset, text: &str) -> Cow<'_, str> {
-    let clean = |c: char| !c.is_control() && (c.is_ascii() || charset != Charset::Ascii);
-    if text.chars().all(clean) {
-        return Cow::Borrowed(text);
-    }
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if clean(c) => plain.push(c),
-            '\t' => plain.push(' '),
-            c if c.is_control() => plain.push('?'),
-            'α' => plain.push_str("alpha"),
-            'ρ' => plain.push_str("rho"),
-            'τ' => plain.push_str("tau"),
-            'λ' => plain.push_str("lambda"),
-            'θ' => plain.push_str("theta"),
-            '₀' => plain.push('0'),
-            '₁' => plain.push('1'),
-            '‖' => plain.push_str("||"),
-            '²' => plain.push('2'),
-            '⌀' => plain.push_str("mean"),
-            '±' => plain.push_str("+/-"),
-            '×' => plain.push('x'),
-            '−' | '–' | '·' | '—' => plain.push('-'),
-            '→' => plain.push_str("->"),
-            '←' => plain.push_str("<-"),
-            '≤' => plain.push_str("<="),
-            '≥' => plain.push_str(">="),
-            '…' => plain.push_str("..."),
-            '‘' | '’' => plain.push('\''),
-            '“' | '”' => plain.push('"'),
-            _ => plain.push('?'),
-        }
-    }
-    Cow::Owned(plain)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,12 +183,5 @@ mod tests {
         for sign in UNICODE.markers.iter().chain(&UNICODE.spark).chain(&ASCII.markers) {
             assert_eq!(width(sign), 1, "{sign}");
         }
-    }
-
-    #[test]
-    fn text_is_spelled_out() {
-        assert_eq!(spell(Charset::Ascii, "α 0.3 ± 1 → 猫"), "alpha 0.3 +/- 1 -> ?");
-        assert_eq!(spell(Charset::Braille, "α 0.3\u{1b}[2J"), "α 0.3?[2J");
-        assert!(matches!(spell(Charset::Braille, "α"), Cow::Borrowed(_)));
     }
 }

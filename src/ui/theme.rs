@@ -9,6 +9,7 @@ mod heat;
 
 use ratatui::style::{Color, Modifier, Style};
 
+use crate::app::look::spell;
 use crate::app::{Depth, Look, Palette};
 
 use super::glyphs::{self, Glyphs};
@@ -332,7 +333,7 @@ impl Theme {
     /// Text spelled in the charset.
     #[must_use]
     pub fn spell<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
-        glyphs::spell(self.look.charset, text)
+        spell(self.look.charset, text)
     }
 }
 

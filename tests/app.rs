@@ -299,6 +299,25 @@ fn failed_cells_are_counted_and_said() {
     );
 }
 
+/// A page of it, and not beyond its end: one key up from there moves it.
+#[test]
+fn the_help_page_turns_by_pages_and_ends() {
+    let mut model = fold(&Script::good().until(3), Look::default(), (80, 24));
+    press(&mut model, Key::Char('?'));
+    press(&mut model, Key::PageDown);
+    assert_eq!(model.help, Some(21), "all that was seen but its last line");
+    press(&mut model, Key::PageUp);
+    assert_eq!(model.help, Some(0));
+    for _ in 0..30 {
+        press(&mut model, Key::Char(' '));
+    }
+    let last = model.help.unwrap();
+    let lines = alphascope::app::help::page(&model, alphascope::app::help::columns(80)).len();
+    assert_eq!(last + 22, lines, "the last line stands at the lower edge");
+    press(&mut model, Key::Up);
+    assert_eq!(model.help, Some(last - 1));
+}
+
 #[test]
 fn the_summary_is_plain_and_narrow() {
     let mut model = fold(&Script::barrier().whole(), Look::default(), (80, 24));
@@ -306,6 +325,17 @@ fn the_summary_is_plain_and_narrow() {
     let text = summary(&model);
     insta::assert_snapshot!(text);
     assert!(text.lines().all(|line| line.chars().count() <= 80));
+    // … and in ASCII where the screen was, its columns where they were.
+    model.look.charset = Charset::Ascii;
+    let plain = summary(&model);
+    assert!(plain.is_ascii() && plain.contains("(alpha 0) -> fine-tuned"), "{plain}");
+    assert!(plain.lines().all(|line| line.len() <= 80));
+    let row = |text: &str| text.lines().find(|it| it.starts_with("twemoji")).map(str::to_string);
+    assert_eq!(row(&plain), row(&text));
+    assert_eq!(
+        plain.lines().find_map(|it| it.find("gain  images")),
+        text.lines().find_map(|it| Some(it[..it.find("gain  images")?].chars().count()))
+    );
     let empty = Model::new(Screen::Setup, Mode::Own, Look::default());
     assert_eq!(summary(&empty), "");
 }

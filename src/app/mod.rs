@@ -15,6 +15,7 @@ pub mod axis;
 pub mod board;
 pub mod contest;
 pub mod format;
+pub mod help;
 pub mod key;
 pub mod keymap;
 pub mod layers;

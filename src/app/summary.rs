@@ -2,6 +2,7 @@
 
 use super::board::{Board, Curve, Interval, State};
 use super::format;
+use super::look::{Charset, spell};
 use super::model::Model;
 use crate::sweep::event::{Level, Outcome};
 use crate::sweep::ids::VariantId;
@@ -10,7 +11,7 @@ use crate::sweep::spec::Role;
 /// Columns a summary keeps to.
 pub const WIDTH: usize = 80;
 
-/// Plain text, at most [`WIDTH`] columns (names are cut to fit): the ends, one
+/// Plain text in the charset of the screen, at most [`WIDTH`] columns (names are cut to fit): the ends, one
 /// line for each dataset, the OOD mean, the gain and its verdict. Empty before
 /// a run began.
 #[must_use]
@@ -19,6 +20,9 @@ pub fn summary(model: &Model) -> String {
     if model.run.header().is_none() {
         return String::new();
     }
+    let charset = model.look.charset;
+    let [zero, one] = ["α 0", "α 1"].map(|it| spell(charset, it));
+    let at = if charset == Charset::Ascii { "at" } else { "at α" };
     let mut lines = vec![
         format!("alphascope: {}", outcome(model, &board)),
         format!("zero-shot {} (α 0) → fine-tuned {} (α 1)", board.zeroshot, board.finetuned),
@@ -26,11 +30,11 @@ pub fn summary(model: &Model) -> String {
     lines.extend(board.label.clone());
     lines.push(String::new());
     lines.push(format!(
-        "{:<22} {:>4} {:>7} {:>7} {:>7} {:>6} {:>7}  {}",
-        "top-1, %", "", "α 0", "α 1", "best", "at α", "gain", "images"
+        "{:<22} {:>4} {zero:>7} {one:>7} {:>7} {at:>6} {:>7}  {}",
+        "top-1, %", "", "best", "gain", "images"
     ));
-    lines.extend(board.curves.iter().map(|curve| row(&board, curve)));
-    lines.extend(board.mean.iter().map(|curve| row(&board, curve)));
+    lines.extend(board.curves.iter().map(|curve| row(charset, &board, curve)));
+    lines.extend(board.mean.iter().map(|curve| row(charset, &board, curve)));
     lines.push(String::new());
     let (word, why) = format::verdict(&board);
     if let Some(gain) = board.gain() {
@@ -40,7 +44,8 @@ pub fn summary(model: &Model) -> String {
     } else {
         lines.push(format!("RFT gain: {word}"));
     }
-    lines.extend(format::wrap(why, WIDTH - 2).into_iter().map(|line| format!("  {line}")));
+    let why = spell(charset, why);
+    lines.extend(format::wrap(&why, WIDTH - 2).into_iter().map(|line| format!("  {line}")));
     if let Some((name, barrier)) = board.barrier() {
         let Interval { value, lo, hi } = barrier.points;
         lines.push(format!("largest barrier {value:.1} points [{lo:.1}, {hi:.1}], {name}"));
@@ -49,7 +54,7 @@ pub fn summary(model: &Model) -> String {
     lines.extend(errors.take(5).map(|line| format!("error: {}", line.text)));
     let mut text = String::new();
     for line in lines {
-        text.push_str(&cut(line.trim_end()));
+        text.push_str(&shorten(charset, line.trim_end(), WIDTH));
         text.push('\n');
     }
     text
@@ -68,7 +73,7 @@ fn outcome(model: &Model, board: &Board) -> String {
     }
 }
 
-fn row(board: &Board, curve: &Curve) -> String {
+fn row(charset: Charset, board: &Board, curve: &Curve) -> String {
     let at = |alpha: f64| {
         let point = board.alphas.iter().position(|it| *it == alpha);
         let top1 = point.and_then(|i| curve.points.get(i)).and_then(|p| p.top1);
@@ -94,20 +99,23 @@ fn row(board: &Board, curve: &Curve) -> String {
     };
     format!(
         "{:<22} {role:>4} {:>7} {:>7} {best:>7} {alpha:>6} {:>7}  {images}{note}",
-        shorten(&curve.name, 22),
+        shorten(charset, &curve.name, 22),
         at(0.0),
         at(1.0),
         curve.gain.map_or_else(|| "-".to_string(), format::signed),
     )
 }
 
-fn shorten(name: &str, width: usize) -> String {
-    match name.chars().count() {
-        n if n <= width => name.to_string(),
-        _ => name.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+/// Spelled, and cut where it is longer.
+fn shorten(charset: Charset, text: &str, width: usize) -> String {
+    let text = spell(charset, text);
+    let dots = spell(charset, "…");
+    match text.chars().count() {
+        n if n <= width => text.into_owned(),
+        _ => text
+            .chars()
+            .take(width.saturating_sub(dots.chars().count()))
+            .chain(dots.chars())
+            .collect(),
     }
-}
-
-fn cut(line: &str) -> String {
-    shorten(line, WIDTH)
 }

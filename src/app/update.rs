@@ -12,6 +12,7 @@ use crate::sweep::state::SweepState;
 
 use super::axis::{self, Axis, NATS, PERCENT};
 use super::contest::RivalId;
+use super::help;
 use super::key::Key;
 use super::keymap::{self, Action, Context};
 use super::library;
@@ -283,8 +284,8 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::OnOpen(act) => return boxes::on_open(model, act),
         Action::Help => model.help = Some(0),
         Action::Close => model.help = None,
-        Action::ScrollUp => model.help = model.help.map(|at| at.saturating_sub(1)),
-        Action::ScrollDown => model.help = model.help.map(|at| (at + 1).min(200)),
+        Action::ScrollUp => leaf(model, -1),
+        Action::ScrollDown => leaf(model, 1),
         Action::Theme => model.look.palette = model.look.palette.next(),
         Action::Charset => model.look.charset = model.look.charset.next(),
         Action::Mouse => {
@@ -337,6 +338,8 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             live.log = !live.log;
             live.scroll = 0;
         }
+        Action::PageUp if model.help.is_some() => leaf(model, -page(model)),
+        Action::PageDown if model.help.is_some() => leaf(model, page(model)),
         Action::PageUp => scroll(model, -5),
         Action::PageDown => scroll(model, 5),
     }
@@ -352,11 +355,21 @@ fn scroll(model: &mut Model, lines: isize) {
 
 fn wheel(model: &mut Model, lines: i16) {
     match model.help {
-        Some(at) => {
-            model.help = Some(at.saturating_add_signed(isize::from(lines)).min(200));
-        }
+        Some(_) => leaf(model, isize::from(lines)),
         None => step_cursor(model, isize::from(lines.signum())),
     }
+}
+
+/// Lines of the help page that are seen at once, less one that stays in sight.
+fn page(model: &Model) -> isize {
+    isize::from(i16::try_from(model.size.1).unwrap_or(i16::MAX)).saturating_sub(3).max(1)
+}
+
+/// Scrolls the help page, to its last line at most.
+fn leaf(model: &mut Model, lines: isize) {
+    let seen = page(model).unsigned_abs() + 1;
+    let last = help::page(model, help::columns(model.size.0)).len().saturating_sub(seen);
+    model.help = model.help.map(|at| at.saturating_add_signed(lines).min(last));
 }
 
 fn picked(model: &mut Model, pick: Pick) {

@@ -4,12 +4,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::app::Model;
 pub use crate::app::format::wrap;
 use crate::app::keymap::{self, Action, Context};
 use crate::app::live::{Leave, Question};
 use crate::app::update::answers;
-use crate::app::{Key, Screen, Tab};
+use crate::app::{Key, Model, help};
 
 use super::paint;
 use super::theme::{Ink, Theme};
@@ -80,11 +79,11 @@ pub(super) fn boxed(
 /// The help page: the keymap's own words.
 pub fn help(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let Some(scroll) = model.help else { return };
-    let columns = usize::from(area.width.min(92)).saturating_sub(4);
+    let columns = help::columns(area.width);
     let lines = help_lines(model, theme, columns);
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let title = "Keys: esc closes, up and down scroll";
-    let inside = boxed(theme, area, (92, height), title, buffer);
+    let inside = boxed(theme, area, (help::WIDTH, height), title, buffer);
     let most = lines.len().saturating_sub(usize::from(inside.height));
     for (i, line) in lines.iter().skip(scroll.min(most)).enumerate() {
         paint::line(buffer, inside, u16::try_from(i).unwrap_or(u16::MAX), line);
@@ -92,112 +91,23 @@ pub fn help(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
 }
 
 fn help_lines(model: &Model, theme: &Theme, columns: usize) -> Vec<Line<'static>> {
-    let mut lines = Vec::new();
-    let contexts: &[Context] = match model.screen {
-        Screen::Live => match model.tab {
-            Tab::Live => &[
-                Context::Live,
-                Context::Run,
-                Context::Save,
-                Context::Doctor,
-                Context::Global,
-                Context::Dialog,
-            ],
-            Tab::Layers => &[
-                Context::Layers,
-                Context::Run,
-                Context::Filter,
-                Context::Ask,
-                Context::Doctor,
-                Context::Global,
-                Context::Dialog,
-            ],
-            Tab::Correlation => {
-                &[Context::Correlation, Context::Run, Context::Ask, Context::Global]
-            }
-            Tab::Compare => &[
-                Context::Compare,
-                Context::Run,
-                Context::Open,
-                Context::Save,
-                Context::Doctor,
-                Context::Global,
-                Context::Dialog,
-            ],
-        },
-        Screen::Library => {
-            &[Context::Library, Context::LibraryText, Context::Global, Context::Dialog]
-        }
-        Screen::Setup => &[
-            Context::Setup,
-            Context::Browser,
-            Context::Text,
-            Context::Demos,
-            Context::Global,
-            Context::Help,
-        ],
+    let beside = |left: String, text: String| {
+        Line::from(vec![
+            Span::styled(paint::left(theme, &left, help::KEYS), theme.key()),
+            Span::raw(" "),
+            Span::styled(text, theme.text()),
+        ])
     };
-    for context in contexts {
-        if !lines.is_empty() {
-            lines.push(Line::default());
+    let line = |line| match line {
+        help::Line::Blank => Line::default(),
+        help::Line::Heading(text) => Line::styled(text, theme.strong()),
+        help::Line::Keys(keys, text) => {
+            let keys: Vec<String> = keys.iter().map(|key| key_sign(theme, *key)).collect();
+            beside(keys.join("  "), text)
         }
-        lines.push(Line::styled(context.title(), theme.strong()));
-        for row in keymap::rows(*context) {
-            let keys: Vec<String> = row.keys.iter().map(|key| key_sign(theme, *key)).collect();
-            let keys = paint::left(theme, &keys.join("  "), 16);
-            let room = columns.saturating_sub(17).max(8);
-            for (i, part) in wrap(row.help, room).into_iter().enumerate() {
-                let keys = if i == 0 { keys.clone() } else { " ".repeat(16) };
-                lines.push(Line::from(vec![
-                    Span::styled(keys, theme.key()),
-                    Span::raw(" "),
-                    Span::styled(part, theme.text()),
-                ]));
-            }
-        }
-    }
-    if model.screen != Screen::Live {
-        return lines;
-    }
-    lines.push(Line::default());
-    lines.push(Line::styled("Signs", theme.strong()));
-    let of_layers = [
-        (
-            "S, S/L",
-            "sharpness: rise of the loss, and over the loss itself; \u{b1} is its standard error",
-        ),
-        ("straggler", "S sharpness, B barrier, D distance, R rise: which criterion fired"),
-        ("*", "some weights are 0 and never perturbed: sharpness is low for no other reason"),
-        ("z", "robust deviations above the median layer of the same tower"),
-    ];
-    let of_compare = [
-        ("less dense", "paired on the same images: the interval holds 0 or it does not"),
-        ("~", "another run's other images, or another order: two means, not pairs"),
-        ("dropped", "measured no more; what is measured stays, space takes it back"),
-    ];
-    let of_live = [
-        ("bands", "95 % intervals: they shrink as images stream in"),
-        ("dotted", "points between are not measured yet"),
-        ("gain", "best point minus the better end, in percentage points"),
-        ("barrier", "how far the path dips under the straight line between its ends"),
-    ];
-    let signs: &[(&str, &str)] = match model.tab {
-        Tab::Live => &of_live,
-        Tab::Layers | Tab::Correlation => &of_layers,
-        Tab::Compare => &of_compare,
+        help::Line::Sign(sign, text) => beside(sign.to_string(), text),
     };
-    for &(sign, text) in signs {
-        for (i, part) in
-            wrap(&theme.spell(text), columns.saturating_sub(17).max(8)).into_iter().enumerate()
-        {
-            let sign = if i == 0 { sign } else { "" };
-            lines.push(Line::from(vec![
-                Span::styled(format!("{sign:<16} "), theme.key()),
-                Span::styled(part, theme.text()),
-            ]));
-        }
-    }
-    lines
+    help::page(model, columns).into_iter().map(line).collect()
 }
 
 /// An open question.

@@ -4,6 +4,7 @@ pub mod clip;
 pub mod cpu;
 pub mod cuda;
 pub mod curvature;
+mod dataset_heads;
 pub mod device;
 pub mod engine;
 pub mod error;

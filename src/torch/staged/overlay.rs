@@ -2,8 +2,9 @@
 
 use tch::{TchError, Tensor};
 
+use super::Runner;
+use super::head::missing;
 use super::place::{Place, place};
-use super::{Runner, missing};
 use crate::checkpoint::Architecture;
 use crate::torch::clip::{ImageTower, Pass, TextTower};
 use crate::torch::error::{TorchError, guarded};

@@ -3,14 +3,16 @@
 //!
 //!     cargo bench --bench sharpness -- [--model demo|ViT-B-32] [--images 128] [--draws 2]
 //!         [--steps 3] [--kind average|worst] [--layers overall|block|module|tensor]
-//!         [--turns 3] [--json] [--no-whole]
+//!         [--turns 3] [--json] [--no-whole] [--library blas|onednn]
 //!
 //! Without arguments every setting on both models, with few images and steps so that it ends in
 //! minutes. Weights are random (what is computed does not depend on them). A pass whole is every
 //! token through every block, nothing kept; the worst case whole is a full pass forward, a full
 //! pass back, and one more forward to evaluate the step. Products of matrices are counted, a
 //! multiply and an add as two; of a pass back, the gradient of activations and that of weights
-//! each count as one pass forward. Times are medians over the turns.
+//! each count as one pass forward. Times are medians over the turns. Whole passes multiply by
+//! libtorch's own choice of library; `--library blas` has the suffixes do so too, for a comparison of
+//! the ways alone.
 
 use std::time::Instant;
 
@@ -18,6 +20,7 @@ use alphascope::checkpoint::arch::Architecture;
 use alphascope::checkpoint::layers::{Granularity, layers};
 use alphascope::sweep::spec::{SharpnessKind, SharpnessSpec};
 use alphascope::torch::model::MicroBatch;
+use alphascope::torch::product::Library;
 use alphascope::torch::sharpness::{Perturbed, measure};
 use alphascope::torch::staged::{ClassWeights, Loss, Runner};
 use alphascope::torch::weights::{Named, Tensors};
@@ -48,6 +51,7 @@ struct Options {
     turns: usize,
     json: bool,
     whole: bool,
+    library: Option<Library>,
 }
 
 fn options() -> Result<Options> {
@@ -66,6 +70,7 @@ fn options() -> Result<Options> {
         turns: 1,
         json: false,
         whole: true,
+        library: None,
     };
     words(|word, value| {
         match word {
@@ -93,6 +98,13 @@ fn options() -> Result<Options> {
                         return Err(message.into());
                     }
                 };
+            }
+            "--library" => {
+                options.library = Some(match value()?.as_str() {
+                    "blas" => Library::Blas,
+                    "onednn" => Library::OneDnn,
+                    other => return Err(format!("--library blas or onednn, got {other}").into()),
+                });
             }
             "--json" => options.json = true,
             "--no-whole" => options.whole = false,
@@ -292,6 +304,8 @@ struct Both {
 fn main() -> Result<()> {
     alphascope::torch::runtime::init();
     let options = options()?;
+    let library = options.library.unwrap_or_else(Library::chosen);
+    library.choose();
     let threads = threads::set(&Cpu::detect());
     for name in &options.models {
         let small = name == "demo";
@@ -324,7 +338,10 @@ fn main() -> Result<()> {
                 println!("{told}");
                 continue;
             }
-            println!("{name}, {split_name}, {kind}, {count}, {images} images, {threads} threads");
+            println!(
+                "{name}, {split_name}, {kind}, {count}, {images} images, {threads} threads, \
+                 {library:?}"
+            );
             for (what, (seconds, flops)) in [("from the middle", ours), ("whole passes", whole)] {
                 println!(
                     "  {what:<16} {seconds:8.2} s  {:9.1} GFLOP  {:7.1} GFLOP/s  {:5.1} % of peak",

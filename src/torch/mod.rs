@@ -18,6 +18,7 @@ pub mod model;
 pub mod path;
 mod precision;
 mod probing;
+pub mod product;
 pub mod runtime;
 pub mod scores;
 pub mod sharpness;

@@ -4,6 +4,7 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::sweep::spec::Activation;
 use crate::torch::error::TorchError;
+use crate::torch::product::{self, Library};
 use crate::torch::weights::Lookup;
 
 /// Of every layer norm in CLIP.
@@ -74,14 +75,26 @@ impl Linear {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&self.weight, Some(&self.bias))
+    pub fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor, TchError> {
+        product::linear(x, &self.weight, Some(&self.bias), pass)
     }
 
-    /// `tokens += self(x)`, without a tensor in between; in place where the pass allows it.
+    /// `tokens += self(x)`; in place where the pass allows it.
     fn add_to(&self, tokens: &mut Tokens, x: &Tensor, pass: Pass) -> Result<(), TchError> {
+        let in_place = pass == Pass::Measure && !tokens.shared;
+        if product::library(x, pass)? == Library::OneDnn {
+            let y = self.forward(x, pass)?;
+            if in_place {
+                let _ = tokens.x.f_add_(&y)?;
+            } else {
+                tokens.x = tokens.x.f_add(&y)?;
+                tokens.shared = false;
+            }
+            return Ok(());
+        }
+        // Without a tensor in between.
         let weight = self.weight.f_tr()?;
-        if pass == Pass::Measure && !tokens.shared {
+        if in_place {
             let _ = tokens.x.f_addmm_(x, &weight)?;
         } else {
             tokens.x = tokens.x.f_addmm(x, &weight)?;
@@ -194,7 +207,7 @@ impl Block {
     /// # Errors
     /// When the device fails.
     pub fn attention(&self, tokens: &mut Tokens, causal: bool, pass: Pass) -> Result<(), TchError> {
-        let qkv = self.qkv.forward(&self.ln_1.forward(&tokens.x)?)?;
+        let qkv = self.qkv.forward(&self.ln_1.forward(&tokens.x)?, pass)?;
         let qkv = self.split(&qkv, tokens.batch, tokens.length, 3)?;
         let seen = if causal { Seen::Before } else { Seen::All };
         let mixed = attend(&qkv.f_get(0)?, &qkv.f_get(1)?, &qkv.f_get(2)?, seen, pass)?;
@@ -217,9 +230,9 @@ impl Block {
     ) -> Result<Tokens, TchError> {
         let Tokens { x, batch, length, .. } = tokens;
         let normed = self.ln_1.forward(x)?;
-        let query = self.query.forward(&normed.f_index_select(0, rows)?)?;
+        let query = self.query.forward(&normed.f_index_select(0, rows)?, pass)?;
         let query = self.split(&query, *batch, 1, 1)?;
-        let key_value = self.key_value.forward(&normed)?;
+        let key_value = self.key_value.forward(&normed, pass)?;
         let key_value = self.split(&key_value, *batch, *length, 2)?;
         let (key, value) = (key_value.f_get(0)?, key_value.f_get(1)?);
         let seen = mask.map_or(Seen::All, Seen::Mask);
@@ -240,7 +253,7 @@ impl Block {
     /// # Errors
     /// When the device fails.
     pub fn mlp(&self, tokens: &mut Tokens, pass: Pass) -> Result<(), TchError> {
-        let mut hidden = self.fc.forward(&self.ln_2.forward(&tokens.x)?)?;
+        let mut hidden = self.fc.forward(&self.ln_2.forward(&tokens.x)?, pass)?;
         match (self.activation, pass) {
             (Activation::Gelu, Pass::Measure) => {
                 let _ = hidden.f_gelu_("none")?;

@@ -273,10 +273,11 @@ impl ResNet {
         let (batch, length, _) = all.size3()?;
         let split =
             |x: Tensor, length| x.f_view([batch, length, self.heads, -1])?.f_transpose(1, 2);
-        let query = split(self.query.forward(&all.f_narrow(1, 0, 1)?)?, 1)?;
-        let key = split(self.key.forward(&all)?, length)?;
-        let value = split(self.value.forward(&all)?, length)?;
+        let query = split(self.query.forward(&all.f_select(1, 0)?, pass)?, 1)?;
+        let rows = all.f_flatten(0, 1)?;
+        let key = split(self.key.forward(&rows, pass)?, length)?;
+        let value = split(self.value.forward(&rows, pass)?, length)?;
         let mixed = attend_all(&query, &key, &value, pass)?;
-        self.out.forward(&mixed.f_transpose(1, 2)?.f_reshape([batch, -1])?)
+        self.out.forward(&mixed.f_transpose(1, 2)?.f_reshape([batch, -1])?, pass)
     }
 }

@@ -5,6 +5,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::block::{Block, Norm, Pass, Tokens};
 use crate::checkpoint::Architecture;
 use crate::torch::error::{TorchError, guarded};
+use crate::torch::product::linear;
 use crate::torch::weights::Lookup;
 
 /// The tower without its pixels.
@@ -117,7 +118,7 @@ impl Vit {
         let Tokens { x, batch, length: count, .. } = patches;
         let (batch, count) = (*batch, *count);
         let width = self.class_embedding.size()[0];
-        let embedded = x.f_matmul(&self.patch_weight.f_tr()?)?.f_view([-1, count, width])?;
+        let embedded = linear(x, &self.patch_weight, None, pass)?.f_view([-1, count, width])?;
         let x = if pass == Pass::Measure {
             let x = Tensor::f_empty([batch, count + 1, width], (self.kind, self.device))?;
             let class = self.class_embedding.f_add(&self.positions.f_get(0)?)?;

@@ -1,5 +1,7 @@
 //! Average case: the mean rise over random perturbations, in antithetic pairs.
 
+use tch::Tensor;
+
 use super::Asked;
 use crate::sweep::engine::Steer;
 use crate::torch::error::{TorchError, guarded};
@@ -18,18 +20,24 @@ pub(super) fn rises(
     let steps = (2 * pairs * batches).max(1) as f64;
     let mut rises = Vec::with_capacity(batches);
     let mut done = 0.0;
+    // As long as the layer and used for every draw: fresh memory costs as much as what is done in it.
+    let (mut delta, moved) = (asked.layer.zeros()?, asked.layer.zeros()?);
     for batch in 0..batches {
         let mut of_batch = Vec::with_capacity(pairs);
         for pair in 0..pairs {
-            let unit = asked.unit(number(batch, pair))?;
+            asked.draw(number(batch, pair), &mut delta)?;
+            guarded("scale a perturbation", || {
+                asked.layer.scale_in_place(&mut delta)?;
+                let _ = delta.f_mul_scalar_(asked.spec.rho)?;
+                Ok(())
+            })?;
             let mut sum = 0.0;
-            for sign in [1.0, -1.0] {
+            for side in [Tensor::f_add_out, Tensor::f_sub_out] {
                 if !steer.go_on(done / steps) {
                     return Ok(None);
                 }
                 let tensors = guarded("perturb a layer", || {
-                    let delta = asked.layer.scaled(&unit)?.f_mul_scalar(sign * asked.spec.rho)?;
-                    asked.layer.tensors(&asked.layer.theta.f_add(&delta)?)
+                    asked.layer.tensors(&side(&asked.layer.theta, &moved, &delta)?)
                 })?;
                 let mut over = runner.overlay(tensors)?;
                 sum += asked.rise(runner.loss(batch, &mut over, asked.rule)?, batch)?;

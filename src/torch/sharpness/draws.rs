@@ -3,12 +3,13 @@
 //! matter, and every α and batch sees the same draw (common random numbers).
 //!
 //! The counter-based generator is ChaCha8, keyed by BLAKE3 of the tuple, with the element as its
-//! counter. Normals are Box–Muller pairs of two 32-bit words: (√(−2 ln u) cos 2πv, √(−2 ln u) sin
-//! 2πv), u in (0, 1], v in \[0, 1), in float64 and then rounded.
+//! counter. Normals are made of pairs of 32-bit words, without the system's mathematics.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+
+use super::normal::{BLOCK, Normals, Words, normals};
 
 /// What a draw's elements follow, independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,28 +33,30 @@ pub struct Draw<'a> {
     pub k: u64,
 }
 
-/// Elements that one task makes; even, so that pairs stay together.
+/// Elements that one task makes; whole blocks, so that pairs stay together.
 const PIECE: usize = 1 << 15;
 
 impl Draw<'_> {
     /// The first elements of a tensor's part of the draw, in row-major order.
     #[must_use]
     pub fn values(self, law: Law, tensor: &str, n: usize) -> Vec<f32> {
-        let key = self.key(law, tensor);
         let mut values = vec![0.0_f32; n];
+        self.fill(law, tensor, &mut values);
+        values
+    }
+
+    /// The same into a buffer.
+    pub fn fill(self, law: Law, tensor: &str, values: &mut [f32]) {
+        let key = self.key(law, tensor);
         values.par_chunks_mut(PIECE).enumerate().for_each(|(piece, values)| {
             let mut random = ChaCha8Rng::from_seed(key);
             random.set_word_pos((piece * PIECE) as u128);
-            for pair in values.chunks_mut(2) {
-                let both = match law {
-                    Law::Normal => normals(random.next_u32(), random.next_u32()),
-                    Law::Uniform => [uniform(random.next_u32()), uniform(random.next_u32())],
-                    Law::Sign => [sign(random.next_u32()), sign(random.next_u32())],
-                };
-                pair.copy_from_slice(&both[..pair.len()]);
+            match law {
+                Law::Normal => fill_normal(&mut random, values),
+                Law::Uniform => values.fill_with(|| uniform(random.next_u32())),
+                Law::Sign => values.fill_with(|| sign(random.next_u32())),
             }
         });
-        values
     }
 
     fn key(self, law: Law, tensor: &str) -> [u8; 32] {
@@ -67,11 +70,47 @@ impl Draw<'_> {
     }
 }
 
-fn normals(a: u32, b: u32) -> [f32; 2] {
-    let scale = 1.0 / f64::from(u32::MAX).mul_add(1.0, 1.0);
-    let radius = (-2.0 * ((f64::from(a) + 1.0) * scale).ln()).sqrt();
-    let (sin, cos) = (std::f64::consts::TAU * f64::from(b) * scale).sin_cos();
-    [(radius * cos) as f32, (radius * sin) as f32]
+fn fill_normal(random: &mut ChaCha8Rng, values: &mut [f32]) {
+    let make = vectorized();
+    for values in values.chunks_mut(2 * BLOCK) {
+        let mut words: Words = [[0; BLOCK]; 2];
+        for i in 0..BLOCK {
+            words[0][i] = random.next_u32();
+            words[1][i] = random.next_u32();
+        }
+        let pairs = make(&words);
+        for (pair, values) in pairs.iter().zip(values.chunks_mut(2)) {
+            values.copy_from_slice(&pair[..values.len()]);
+        }
+    }
+}
+
+/// [`normals`] for the widest vectors here. None fuses a product with a sum, so that all give the
+/// same bits.
+fn vectorized() -> fn(&Words) -> Normals {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+        fn by_eight(words: &Words) -> Normals {
+            normals(words)
+        }
+        #[target_feature(enable = "avx2")]
+        fn by_four(words: &Words) -> Normals {
+            normals(words)
+        }
+        let wide = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        if wide {
+            // SAFETY: the processor was asked for these features.
+            return |words| unsafe { by_eight(words) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor was asked for this feature.
+            return |words| unsafe { by_four(words) };
+        }
+    }
+    normals
 }
 
 /// The middles of 2³² equal parts of (−1, 1).
@@ -85,6 +124,8 @@ fn sign(a: u32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use std::array;
+
     use super::*;
 
     const DRAW: Draw<'_> = Draw { seed: 7, layer: "block.3", k: 2 };
@@ -147,6 +188,24 @@ mod tests {
         let expected: Vec<f32> = (0..5).map(|_| uniform(random.next_u32())).collect();
         assert_eq!(DRAW.values(Law::Uniform, "w", 5), expected);
         assert_eq!(uniform(0), -uniform(u32::MAX));
-        assert!(normals(0, 0)[0] < 6.67 && normals(u32::MAX, 5) == [0.0, 0.0]);
+        let words =
+            [array::from_fn(|i| if i == 0 { 0 } else { u32::MAX }), array::from_fn(|i| i as u32)];
+        let pairs = normals(&words);
+        assert!(pairs[0][0] < 6.67 && pairs[0][1] == 0.0 && pairs[1] == [0.0, 0.0]);
     }
+
+    /// What a run drew before is drawn again, on this system and any other.
+    #[test]
+    fn normal_numbers_stay_what_they_are_however_wide_the_vectors() {
+        let first = DRAW.values(Law::Normal, "w", 4);
+        assert_eq!(first.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), FIRST);
+        let mut random = ChaCha8Rng::from_seed(DRAW.key(Law::Normal, "w"));
+        for values in DRAW.values(Law::Normal, "w", 100 * BLOCK).chunks_exact(2 * BLOCK) {
+            let mut words: Words = [[0; BLOCK]; 2];
+            (0..2 * BLOCK).for_each(|i| words[i % 2][i / 2] = random.next_u32());
+            assert_eq!(normals(&words).as_flattened(), values);
+        }
+    }
+
+    const FIRST: [u32; 4] = [0xbf1c_5b8d, 0x3f6a_b1f7, 0x3f2f_f3c1, 0x3eb3_9977];
 }

@@ -7,6 +7,8 @@
 mod average;
 mod ball;
 mod draws;
+mod normal;
+mod vectors;
 mod worst;
 
 use tch::{Kind, TchError, Tensor};
@@ -74,21 +76,29 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Unit draws of the layer, one float32 vector on the device.
-    fn unit(&self, k: u64) -> Result<Tensor, TorchError> {
+    /// Unit draws of the layer into a vector like [`Flat::zeros`].
+    fn draw(&self, k: u64, into: &mut Tensor) -> Result<(), TorchError> {
         let law = match self.spec.norm {
             Norm::L2 => Law::Normal,
             Norm::Linf => Law::Uniform,
         };
         let draw = Draw { seed: self.what.seed, layer: self.what.layer, k };
-        let mut values = Vec::with_capacity(self.layer.len());
+        if let Some(values) = vectors::values_mut(into) {
+            self.fill(draw, law, values);
+            return Ok(());
+        }
+        let mut values = vec![0.0; self.layer.len()];
+        self.fill(draw, law, &mut values);
+        guarded("draw a perturbation", || into.f_copy_(&Tensor::f_from_slice(&values)?))
+    }
+
+    fn fill(&self, draw: Draw<'_>, law: Law, mut values: &mut [f32]) {
         for (name, shape) in &self.layer.parts {
             let n = shape.iter().product::<i64>() as usize;
-            values.extend(draw.values(law, name, n));
+            let (own, rest) = values.split_at_mut(n);
+            draw.fill(law, name, own);
+            values = rest;
         }
-        guarded("draw a perturbation", || {
-            Tensor::f_from_slice(&values)?.f_to_device(self.layer.theta.device())
-        })
     }
 
     /// Rise of a batch's loss over its unperturbed one.
@@ -158,11 +168,24 @@ impl Flat {
         })
     }
 
-    /// x ⊙ c.
+    /// A vector of the layer's length.
+    fn zeros(&self) -> Result<Tensor, TorchError> {
+        guarded("make room for a perturbation", || self.theta.f_zeros_like())
+    }
+
+    /// x becomes x ⊙ c.
+    fn scale_in_place(&self, x: &mut Tensor) -> Result<(), TchError> {
+        if let Some(scale) = &self.scale {
+            let _ = x.f_mul_(scale)?;
+        }
+        Ok(())
+    }
+
+    /// x ⊙ c, a copy.
     fn scaled(&self, x: &Tensor) -> Result<Tensor, TchError> {
         match &self.scale {
             Some(scale) => x.f_mul(scale),
-            None => Ok(x.shallow_clone()),
+            None => x.f_mul_scalar(1.0),
         }
     }
 

@@ -60,10 +60,11 @@ pub(super) fn rises(
 /// A random point of the ball: ℓ∞ uniform in it; ℓ2 uniform in direction, at the surface, where
 /// nearly all of so many dimensions' ball is.
 fn start(asked: &Asked<'_>, restart: u64) -> Result<Tensor, TorchError> {
-    let unit = asked.unit(STARTS + restart)?;
     let (layer, rho) = (asked.layer, asked.spec.rho);
+    let mut delta = layer.zeros()?;
+    asked.draw(STARTS + restart, &mut delta)?;
     guarded("choose a start", || {
-        let delta = layer.scaled(&unit)?;
+        layer.scale_in_place(&mut delta)?;
         match asked.spec.norm {
             Norm::Linf => delta.f_mul_scalar(rho),
             Norm::L2 => match ball::length(layer, &delta)? {
@@ -127,7 +128,7 @@ impl Search<'_, '_> {
         }
         let start = match start {
             Some(start) => start,
-            None => guarded("begin at rest", || layer.theta.f_zeros_like())?,
+            None => layer.zeros()?,
         };
         let mut now = self.point(start)?;
         let mut before = now.delta.shallow_clone();
@@ -170,19 +171,23 @@ impl Search<'_, '_> {
     fn step(&self, now: &Point, before: &Tensor, eta: f64) -> Result<Tensor, TorchError> {
         let Asked { spec, layer, .. } = *self.asked;
         guarded("step along the gradient", || {
-            let step = match spec.norm {
+            let (mut step, size) = match spec.norm {
                 Norm::L2 => {
                     let size = ball::norm(&now.gradient)? + 1e-12;
-                    layer.scaled(&now.gradient)?.f_mul_scalar(eta / size)?
+                    (layer.scaled(&now.gradient)?, eta / size)
                 }
-                Norm::Linf => layer.scaled(&now.gradient.f_sign()?)?.f_mul_scalar(eta)?,
+                Norm::Linf => {
+                    let mut step = now.gradient.f_sign()?;
+                    layer.scale_in_place(&mut step)?;
+                    (step, eta)
+                }
             };
-            let z = now.delta.f_add(&step)?;
-            let z = match spec.norm {
+            let z = step.f_mul_scalar_(size)?.f_add_(&now.delta)?;
+            let mut z = match spec.norm {
                 Norm::L2 => ball::ellipsoid(layer, z, spec.rho)?,
                 Norm::Linf => ball::clamp(layer, &z, spec.rho)?,
             };
-            let delta = z.f_lerp(before, 0.25)?;
+            let delta = z.f_lerp_(before, 0.25)?;
             match spec.norm {
                 Norm::L2 => Ok(delta),
                 // A mean of two points of the box may round out of it.

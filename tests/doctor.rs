@@ -4,13 +4,14 @@
 
 mod sweep_rig;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
 use alphascope::report::{Format, render, table};
 use alphascope::sim::{SimScript, layers};
 use alphascope::sweep::command::Command;
-use alphascope::sweep::doctor::{Findings, findings, tuning_rounds};
+use alphascope::sweep::doctor::{Findings, Group, findings, trials, tuning_rounds};
 use alphascope::sweep::event::{Event, Header, Outcome};
 use alphascope::sweep::journal;
 use alphascope::sweep::plan::Shard;
@@ -43,6 +44,32 @@ fn found(state: &SweepState) -> Findings {
 
 fn edits(state: &SweepState, id: alphascope::sweep::ids::VariantId) -> &Variant {
     &state.variants()[id.index()]
+}
+
+/// `sweep.seed` is the header's: it alone decides the draw.
+#[test]
+fn another_seed_draws_another_control() {
+    let drawn = |seed: u64, images: usize| -> [BTreeSet<String>; 2] {
+        let header = Header { seed, ..header(images) };
+        let state = SweepState::replay([&Event::Header(header)]);
+        let all = trials(&state, &DoctorSpec::default());
+        [Group::Straggler, Group::Control].map(|group| {
+            let edits =
+                all.iter().filter(|it| it.group == group).flat_map(|it| &it.variant.sparsify);
+            edits.map(|edit| edit.layer.clone()).collect()
+        })
+    };
+    let [sick, control] = drawn(0, 700);
+    assert!(!sick.is_empty() && !control.is_empty());
+    assert_eq!(drawn(0, 300), [sick.clone(), control], "the images do not matter");
+    let mut controls = BTreeSet::new();
+    for seed in 0..20 {
+        let [same, control] = drawn(seed, 700);
+        assert_eq!(same, sick, "who straggles does not hang on the seed");
+        assert!(control.is_disjoint(&sick) && control.len() == sick.len());
+        controls.insert(control);
+    }
+    assert!(controls.len() >= 4, "{controls:?}");
 }
 
 #[test]

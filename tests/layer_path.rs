@@ -15,7 +15,10 @@ use alphascope::sweep::spec::{BarrierSpec, Base, Layers, Variant};
 use alphascope::torch::engine::TorchEngine;
 use alphascope::torch::layer_path::away;
 use tch::{Kind, Tensor};
-use world::{Weights, World, engine, head, image_tower, measure, plain, point, text_tower, world};
+use world::{
+    Weights, World, edit, engine, head, image_tower, measure, plain, point, text_tower, variant,
+    world,
+};
 
 fn together(parts: [Weights; 3]) -> Weights {
     parts.into_iter().flatten().collect()
@@ -59,7 +62,17 @@ fn probed(
     layer: &LayerInfo,
     alpha: f64,
 ) -> Vec<PathResult> {
-    engine.set_point(point(alpha), &Variant::dense()).unwrap();
+    sparsely_probed(engine, probe, layer, alpha, &Variant::dense())
+}
+
+fn sparsely_probed(
+    engine: &mut TorchEngine,
+    probe: &Probe,
+    layer: &LayerInfo,
+    alpha: f64,
+    variant: &Variant,
+) -> Vec<PathResult> {
+    engine.set_point(point(alpha), variant).unwrap();
     match engine.probe(probe, Some(layer), &mut ()).unwrap().unwrap() {
         ProbeResult::Path { on } => on,
         other => panic!("{other:?}"),
@@ -124,6 +137,52 @@ fn a_moving_layer_is_the_checkpoint_with_it_copied_in() {
 #[test]
 fn so_it_is_in_text_towers() {
     compare(texts(), &["text.stem", "text.block.1", "text.head", "block.1", "head"]);
+}
+
+/// Block 1 of a variant is edited at the base and where it moves; the others are as they were.
+#[test]
+fn under_a_sparse_variant_base_and_moving_layer_are_the_variants() {
+    let (zero, one) = stored();
+    let pair = world(std::slice::from_ref(&zero), std::slice::from_ref(&one));
+    let mut engine = engine(&pair);
+    for (method, amount, typed) in [
+        ("magnitude", 0.5, "block.1=magnitude:0.5"),
+        ("delta", 0.7, "block.1=delta:0.7"),
+        ("2:4", 0.5, "block.1=2:4"),
+        ("reset", 1.0, "block.1=reset"),
+    ] {
+        let variant = variant("sparse", &[typed]);
+        let at = |alpha: f64| {
+            let mut weights = plain::mix(&zero, &one, alpha);
+            edit(&mut weights, (&zero, &one), 1, method, amount);
+            weights
+        };
+        for (base, alpha) in [(Base::Finetuned, 0.3), (Base::Midpoint, 1.0), (Base::Zeroshot, 0.6)]
+        {
+            for name in ["block.0", "block.1", "block.1.mlp", "head"] {
+                let layer = layer(&pair, name);
+                let probe = probe(base, Direction::Path);
+                let got = sparsely_probed(&mut engine, &probe, &layer, alpha, &variant);
+                check(&got, &at(alpha_of(base)), &at(alpha), &layer);
+            }
+        }
+        // The control goes as far as the variant's layer moves, from where that begins.
+        let layer = layer(&pair, "block.1");
+        let (from, to) = (tensors(&at(0.0), &layer), tensors(&at(1.0), &layer));
+        let direction = away(pair.inputs.spec.sweep.seed, "block.1", &from, &to).unwrap();
+        let mut moved = at(0.0);
+        for name in &layer.tensors {
+            let values = (&from[name] + &direction[name] * 0.7).flatten(0, -1);
+            moved.get_mut(name).unwrap().1 = Vec::try_from(values).unwrap();
+        }
+        let probe = probe(Base::Finetuned, Direction::Random);
+        let got = sparsely_probed(&mut engine, &probe, &layer, 0.7, &variant);
+        check(&got, &at(1.0), &moved, &layer);
+        // Back on the dense path nothing of the variant is left.
+        let layer = self::layer(&pair, "block.0");
+        let dense = probed(&mut engine, &self::probe(Base::Midpoint, Direction::Path), &layer, 0.3);
+        check(&dense, &plain::mix(&zero, &one, 0.5), &plain::mix(&zero, &one, 0.3), &layer);
+    }
 }
 
 #[test]

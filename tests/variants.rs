@@ -7,73 +7,19 @@ mod world;
 
 use std::sync::Arc;
 
-use alphascope::sparsify::parse;
 use alphascope::sweep::engine::{BatchOutcome, Engine, EngineError};
 use alphascope::sweep::ids::{Alpha, DatasetId};
 use alphascope::sweep::spec::{Precision, Variant};
 use alphascope::torch::device::DeviceChoice;
 use alphascope::torch::engine::TorchEngine;
 use world::{
-    CLASSES, EMBED, Weights, World, check, engine, head, image_tower, measure, plain, point,
-    text_tower, world, zero_shot,
+    CLASSES, EMBED, check, edit, engine, head, image_tower, measure, plain, point, smallest,
+    text_tower, variant, world, zero_shot,
 };
-
-fn variant(name: &str, edits: &[&str]) -> Variant {
-    let sparsify = edits.iter().map(|text| parse(text).unwrap()).collect();
-    Variant { name: name.into(), sparsify }
-}
 
 fn measured(engine: &mut TorchEngine, alpha: f64, variant: &Variant) -> BatchOutcome {
     engine.set_point(point(alpha), variant).unwrap();
     engine.evaluate(DatasetId(0), 0..24).unwrap()
-}
-
-/// Positions of the k smallest magnitudes, by sorting in float64.
-fn smallest(values: &[f64], k: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs()).then(a.cmp(&b)));
-    order.truncate(k);
-    order
-}
-
-fn is_matrix(name: &str, shape: &[usize]) -> bool {
-    shape.len() > 1 && !name.contains("embedding")
-}
-
-/// Edits by plain code: what stands in `block.i` alone.
-fn edit(
-    at: &mut Weights,
-    (zero, one): (&Weights, &Weights),
-    block: usize,
-    method: &str,
-    amount: f64,
-) {
-    let inside = format!("visual.transformer.resblocks.{block}.");
-    for (name, (shape, values)) in at.iter_mut().filter(|(name, _)| name.starts_with(&inside)) {
-        if method == "reset" {
-            values.clone_from(&zero[name].1);
-        }
-        if !is_matrix(name, shape) {
-            continue;
-        }
-        let (zero, one) = (&zero[name].1, &one[name].1);
-        let wide: Vec<f64> = values.iter().map(|&x| f64::from(x)).collect();
-        let k = (amount * values.len() as f64).round() as usize;
-        match method {
-            "magnitude" => smallest(&wide, k).into_iter().for_each(|i| values[i] = 0.0),
-            "delta" => {
-                let moved: Vec<f64> = zero.iter().zip(one).map(|(a, b)| f64::from(b - a)).collect();
-                smallest(&moved, k).into_iter().for_each(|i| values[i] = zero[i]);
-            }
-            "2:4" => {
-                for start in (0..values.len()).step_by(4) {
-                    let group = smallest(&wide[start..start + 4], 2);
-                    group.into_iter().for_each(|i| values[start + i] = 0.0);
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 #[test]
@@ -242,7 +188,7 @@ fn unknown_layers_are_errors_that_end_nothing() {
 
 #[test]
 fn bfloat16_zeroes_the_same_weights() {
-    let World { inputs, .. } = &world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);
+    let world::World { inputs, .. } = &world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);
     let rough = TorchEngine::with_precision(Arc::clone(inputs), DeviceChoice::Cpu, Precision::Bf16);
     let mut rough = rough.unwrap();
     let mut exact = TorchEngine::new(Arc::clone(inputs), DeviceChoice::Cpu).unwrap();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use alphascope::dataset::{Tokenizer, prompts};
 use alphascope::inputs::Inputs;
+use alphascope::sparsify::parse;
 use alphascope::sweep::engine::{BatchOutcome, Engine};
 use alphascope::sweep::ids::{Alpha, DatasetId};
 use alphascope::sweep::spec::{Spec, Variant};
@@ -164,6 +165,60 @@ pub fn measure(engine: &mut TorchEngine, alpha: f64, dataset: usize) -> BatchOut
     engine.set_point(point(alpha), &Variant::dense()).unwrap();
     let n = engine.inputs().datasets[dataset].order.len();
     engine.evaluate(DatasetId(dataset), 0..n).unwrap()
+}
+
+/// A variant of edits as they are typed.
+pub fn variant(name: &str, edits: &[&str]) -> Variant {
+    let sparsify = edits.iter().map(|text| parse(text).unwrap()).collect();
+    Variant { name: name.into(), sparsify }
+}
+
+/// Positions of the k smallest magnitudes, by sorting in float64.
+pub fn smallest(values: &[f64], k: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs()).then(a.cmp(&b)));
+    order.truncate(k);
+    order
+}
+
+fn is_matrix(name: &str, shape: &[usize]) -> bool {
+    shape.len() > 1 && !name.contains("embedding")
+}
+
+/// Edits by plain code, an image tower's block: what stands in `block.i` alone.
+pub fn edit(
+    at: &mut Weights,
+    (zero, one): (&Weights, &Weights),
+    block: usize,
+    method: &str,
+    amount: f64,
+) {
+    let inside = format!("visual.transformer.resblocks.{block}.");
+    for (name, (shape, values)) in at.iter_mut().filter(|(name, _)| name.starts_with(&inside)) {
+        if method == "reset" {
+            values.clone_from(&zero[name].1);
+        }
+        if !is_matrix(name, shape) {
+            continue;
+        }
+        let (zero, one) = (&zero[name].1, &one[name].1);
+        let wide: Vec<f64> = values.iter().map(|&x| f64::from(x)).collect();
+        let k = (amount * values.len() as f64).round() as usize;
+        match method {
+            "magnitude" => smallest(&wide, k).into_iter().for_each(|i| values[i] = 0.0),
+            "delta" => {
+                let moved: Vec<f64> = zero.iter().zip(one).map(|(a, b)| f64::from(b - a)).collect();
+                smallest(&moved, k).into_iter().for_each(|i| values[i] = zero[i]);
+            }
+            "2:4" => {
+                for start in (0..values.len()).step_by(4) {
+                    let group = smallest(&wide[start..start + 4], 2);
+                    group.into_iter().for_each(|i| values[start + i] = 0.0);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A forward pass in float64, written from the definition with loops: pre-norm blocks, every token

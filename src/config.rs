@@ -217,6 +217,21 @@ pub struct Memory {
     /// Granularity of the layers: `none`, `block`, `module` or `tensor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<String>,
+    /// `l2` or `linf`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<String>,
+    /// Radius ρ of sharpness.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rho: Option<String>,
+    /// Draws of average-case sharpness.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draws: Option<String>,
+    /// Steps of worst-case sharpness.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<String>,
+    /// Batches of sharpness.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batches: Option<String>,
     /// Folder the browser was last in, and those before it.
     pub recent: Vec<PathBuf>,
     /// `dark` or `light`, where a person switched it.
@@ -245,6 +260,11 @@ impl Memory {
             seed: fields.take("seed"),
             sharpness: fields.take("sharpness"),
             layers: fields.take("layers"),
+            norm: fields.take("norm"),
+            rho: fields.take("rho"),
+            draws: fields.take("draws"),
+            steps: fields.take("steps"),
+            batches: fields.take("batches"),
             recent: fields.take("recent").unwrap_or_default(),
             theme: fields.take("theme"),
             charset: fields.take("charset"),

@@ -92,6 +92,24 @@ fn sharpness_is_asked_for_with_two_keys_and_in_force_by_its_event() {
     assert!(press(&mut model, Key::Enter).is_empty());
 }
 
+/// Down to the draws, two steps on; one line down to the batches, one step back.
+#[test]
+fn draws_steps_and_batches_are_chosen_in_the_form() {
+    let mut model = running();
+    type_in(&mut model, "2a");
+    for key in [Key::Down; 5].into_iter().chain([Key::Right; 2]) {
+        press(&mut model, key);
+    }
+    press(&mut model, Key::Down);
+    press(&mut model, Key::Left);
+    let asked = press(&mut model, Key::Enter);
+    let [Command::Probe { probe }] = &asked[..] else { unreachable!("{asked:?}") };
+    let Probe::Sharpness { spec, .. } = &**probe else { unreachable!("{probe:?}") };
+    let default = SharpnessSpec::default();
+    assert_eq!((spec.draws, spec.batches), (4 * default.draws, default.batches / 2));
+    assert_eq!(spec.steps, default.steps);
+}
+
 #[test]
 fn a_measurement_is_cancelled_alone_and_asked_for_again() {
     let script = Script::good();

@@ -6,11 +6,11 @@
 use std::path::Path;
 
 use alphascope::app::setup::{
-    DataFacts, Effect, Entry, FileFacts, Message, PairFacts, State, update,
+    DataFacts, Effect, Entry, FileFacts, Message, PairFacts, Row, State, update,
 };
 use alphascope::app::{Charset, Depth, Key, Look, Mode, Model, Palette, Screen};
 use alphascope::config::{ChosenDataset, Memory};
-use alphascope::sweep::spec::Role;
+use alphascope::sweep::spec::{Role, SharpnessKind};
 use alphascope::ui::{Theme, view};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -135,6 +135,27 @@ fn the_form_at_four_sizes() {
             picture(&mut model, width, height)
         );
     }
+}
+
+#[test]
+fn sharpness_has_its_numbers_and_says_which_is_wrong() {
+    let mut model = model("finetuned.pt");
+    model.setup.sharpness = Some(SharpnessKind::Average);
+    model.setup.row = Row::Count;
+    for (width, height) in SIZES {
+        insta::assert_snapshot!(
+            format!("sharpness_{width}x{height}"),
+            picture(&mut model, width, height)
+        );
+    }
+    model.setup.sharp.draws = "7".into();
+    let text = picture(&mut model, 120, 40);
+    assert!(text.contains("7 is odd") && text.contains("not yet: draws"), "{text}");
+    model.setup.sharpness = Some(SharpnessKind::Worst);
+    let text = picture(&mut model, 120, 40);
+    assert!(text.contains("steps") && text.contains("ready"), "{text}");
+    model.look.charset = Charset::Ascii;
+    assert!(picture(&mut model, 80, 40).is_ascii());
 }
 
 #[test]

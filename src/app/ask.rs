@@ -31,8 +31,14 @@ pub enum Line {
     Norm,
     Adaptive,
     Rho,
+    Draws,
+    Steps,
+    Batches,
     Base,
     Control,
+    Images,
+    Probes,
+    Iterations,
     Layers,
 }
 
@@ -53,6 +59,26 @@ pub struct Ask {
 
 /// Radii to choose from.
 const RHOS: [f64; 8] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+/// Draws, each of them with its opposite.
+const DRAWS: [usize; 8] = [2, 4, 8, 16, 32, 64, 128, 256];
+const STEPS: [usize; 7] = [1, 2, 5, 10, 20, 40, 80];
+const BATCHES: [usize; 6] = [1, 2, 4, 8, 16, 32];
+const IMAGES: [usize; 8] = [64, 128, 256, 512, 1024, 2048, 4096, 8192];
+/// Vectors of Hutchinson's estimator.
+const PROBES: [usize; 7] = [2, 4, 8, 16, 32, 64, 128];
+/// Steps of the power iteration.
+const ITERATIONS: [usize; 7] = [2, 5, 10, 20, 40, 80, 160];
+
+/// The next value of a ladder that is not a ring: the ends are ends. From a value that is none of its
+/// own, the nearest that way.
+fn climb<T: Copy + PartialOrd>(ladder: &[T], now: T, by: isize) -> T {
+    let found = if by > 0 {
+        ladder.iter().find(|it| **it > now)
+    } else {
+        ladder.iter().rev().find(|it| **it < now)
+    };
+    found.copied().unwrap_or(now)
+}
 
 /// The value `by` places on in a ring; the first where it is not in it.
 fn turn<T: Copy + PartialEq>(ring: &[T], now: T, by: isize) -> T {
@@ -66,11 +92,32 @@ impl Ask {
     #[must_use]
     pub fn lines(&self) -> &'static [Line] {
         match self.what {
-            What::Sharpness => {
-                &[Line::What, Line::Kind, Line::Norm, Line::Adaptive, Line::Rho, Line::Layers]
+            What::Sharpness => match self.sharpness.kind {
+                SharpnessKind::Average => &[
+                    Line::What,
+                    Line::Kind,
+                    Line::Norm,
+                    Line::Adaptive,
+                    Line::Rho,
+                    Line::Draws,
+                    Line::Batches,
+                    Line::Layers,
+                ],
+                SharpnessKind::Worst => &[
+                    Line::What,
+                    Line::Kind,
+                    Line::Norm,
+                    Line::Adaptive,
+                    Line::Rho,
+                    Line::Steps,
+                    Line::Batches,
+                    Line::Layers,
+                ],
+            },
+            What::Barriers => &[Line::What, Line::Base, Line::Control, Line::Images, Line::Layers],
+            What::Curvature => {
+                &[Line::What, Line::Probes, Line::Iterations, Line::Batches, Line::Layers]
             }
-            What::Barriers => &[Line::What, Line::Base, Line::Control, Line::Layers],
-            What::Curvature => &[Line::What, Line::Layers],
         }
     }
 
@@ -107,11 +154,17 @@ impl Ask {
                 self.sharpness.norm = turn(&[Norm::L2, Norm::Linf], self.sharpness.norm, by);
             }
             Line::Adaptive => self.sharpness.adaptive = !self.sharpness.adaptive,
-            Line::Rho => {
-                // Not a ring: the ends are ends.
-                let at = RHOS.iter().position(|it| *it == self.sharpness.rho).unwrap_or(4);
-                let to = at.saturating_add_signed(by.signum()).min(RHOS.len() - 1);
-                self.sharpness.rho = RHOS[to];
+            Line::Rho => self.sharpness.rho = climb(&RHOS, self.sharpness.rho, by),
+            Line::Draws => self.sharpness.draws = climb(&DRAWS, self.sharpness.draws, by),
+            Line::Steps => self.sharpness.steps = climb(&STEPS, self.sharpness.steps, by),
+            Line::Batches => {
+                let batches = self.batches_mut();
+                *batches = climb(&BATCHES, *batches, by);
+            }
+            Line::Images => self.barriers.images = climb(&IMAGES, self.barriers.images, by),
+            Line::Probes => self.curvature.probes = climb(&PROBES, self.curvature.probes, by),
+            Line::Iterations => {
+                self.curvature.iterations = climb(&ITERATIONS, self.curvature.iterations, by);
             }
             Line::Base => {
                 let ring = [Base::Finetuned, Base::Zeroshot, Base::Midpoint];
@@ -134,6 +187,13 @@ impl Ask {
         }
     }
 
+    fn batches_mut(&mut self) -> &mut usize {
+        match self.what {
+            What::Curvature => &mut self.curvature.batches,
+            _ => &mut self.sharpness.batches,
+        }
+    }
+
     /// Name and value of a line.
     #[must_use]
     pub fn text(&self, line: Line) -> (&'static str, String) {
@@ -151,11 +211,10 @@ impl Ask {
             Line::Kind => (
                 "kind",
                 match self.sharpness.kind {
-                    SharpnessKind::Average => {
-                        format!("average of {} draws", self.sharpness.draws)
-                    }
-                    SharpnessKind::Worst => format!("worst in {} steps", self.sharpness.steps),
-                },
+                    SharpnessKind::Average => "average",
+                    SharpnessKind::Worst => "worst",
+                }
+                .to_string(),
             ),
             Line::Norm => (
                 "norm",
@@ -167,6 +226,18 @@ impl Ask {
             ),
             Line::Adaptive => ("adaptive", yes(self.sharpness.adaptive)),
             Line::Rho => ("radius ρ", format::significant(self.sharpness.rho)),
+            Line::Draws => ("draws", self.sharpness.draws.to_string()),
+            Line::Steps => ("steps", self.sharpness.steps.to_string()),
+            Line::Batches => {
+                let (batches, images) = match self.what {
+                    What::Curvature => (self.curvature.batches, self.curvature.batch),
+                    _ => (self.sharpness.batches, self.sharpness.batch),
+                };
+                ("batches", format!("{batches} of {images} images"))
+            }
+            Line::Images => ("images", self.barriers.images.to_string()),
+            Line::Probes => ("probes", self.curvature.probes.to_string()),
+            Line::Iterations => ("iterations", self.curvature.iterations.to_string()),
             Line::Base => (
                 "others at",
                 match self.barriers.base {
@@ -198,6 +269,12 @@ impl Ask {
             Line::Norm => "Gaussian draws in a ball, or uniform ones in a box",
             Line::Adaptive => "perturb each weight in proportion to its size",
             Line::Rho => "size of the perturbation; relative where adaptive",
+            Line::Draws => "in pairs of opposites; four times as many halve the error",
+            Line::Steps => "steps of the search, for each batch",
+            Line::Batches => "from the start of the ID dataset's order; fewer where it has fewer",
+            Line::Images => "of each ID dataset, from the start of its order",
+            Line::Probes => "random vectors for the trace; four times as many halve its error",
+            Line::Iterations => "steps towards the largest eigenvalue, at most",
             Line::Base => "where the layers that do not move stand",
             Line::Control => "also move each layer as far in a random direction",
             Line::Layers => "blocks; attention and MLP apart; every tensor",

@@ -9,6 +9,7 @@ mod facts;
 mod field;
 mod keys;
 mod probe;
+mod sharp;
 
 use std::path::{Path, PathBuf};
 
@@ -18,11 +19,12 @@ pub use facts::{DataFacts, Demo, Effect, Entry, FileFacts, Job, Known, Message, 
 pub use field::{Field, describe_alphas, parse_alphas, parse_whole};
 pub use keys::{Do, context, key};
 pub use probe::Probes;
+pub use sharp::{Sharp, norm_name, parse_draws, parse_radius, sharpness_name};
 
 use crate::app::sheet::layers_name;
 use crate::config::{ChosenDataset, Memory};
 use crate::sweep::spec::{Alphas, Checkpoints, DatasetSpec, Layers, Precision, Role};
-use crate::sweep::spec::{SharpnessKind, SharpnessSpec, Spec, SweepSpec};
+use crate::sweep::spec::{SharpnessKind, Spec, SweepSpec};
 
 /// A line of the form that can be highlighted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -39,6 +41,11 @@ pub enum Row {
     Precision,
     Seed,
     Sharpness,
+    Norm,
+    Rho,
+    /// Draws or steps.
+    Count,
+    Batches,
     Layers,
     Output,
     Start,
@@ -92,6 +99,8 @@ pub struct State {
     pub precision: Precision,
     /// Sharpness is measured too, in this case; `None`: not.
     pub sharpness: Option<SharpnessKind>,
+    /// How it is measured.
+    pub sharp: Sharp,
     /// Granularity of the layers.
     pub layers: Layers,
     /// Highlighted row.
@@ -142,6 +151,7 @@ impl State {
         Self {
             layers: layers.unwrap_or_default(),
             sharpness,
+            sharp: Sharp::remembered(&memory),
             zeroshot: memory.zeroshot,
             finetuned: memory.finetuned,
             datasets: memory.datasets,
@@ -185,6 +195,11 @@ impl State {
             seed: Some(self.seed.clone()),
             sharpness: Some(sharpness_name(self.sharpness).to_string()),
             layers: Some(layers_name(self.layers).to_string()),
+            norm: Some(norm_name(self.sharp.norm).to_string()),
+            rho: Some(self.sharp.rho.clone()),
+            draws: Some(self.sharp.draws.clone()),
+            steps: Some(self.sharp.steps.clone()),
+            batches: Some(self.sharp.batches.clone()),
             recent: self.recent.clone(),
             theme: None,
             charset: None,
@@ -219,7 +234,9 @@ impl State {
             Row::Sharpness,
         ]);
         // Of what is not measured there is nothing to choose.
-        rows.extend(self.sharpness.map(|_| Row::Layers));
+        if self.sharpness.is_some() {
+            rows.extend([Row::Norm, Row::Rho, Row::Count, Row::Batches, Row::Layers]);
+        }
         rows.extend([Row::Output, Row::Start]);
         rows
     }
@@ -271,6 +288,9 @@ impl State {
         if let Err(why) = parse_whole(&self.seed, 0) {
             missing.push(format!("seed: {why}"));
         }
+        if let Some(kind) = self.sharpness {
+            missing.extend(self.sharp.spec(kind, self.layers).err().unwrap_or_default());
+        }
         missing
     }
 
@@ -305,11 +325,7 @@ impl State {
                 precision: self.precision,
                 ..SweepSpec::default()
             },
-            sharpness: self.sharpness.map(|kind| SharpnessSpec {
-                kind,
-                layers: self.layers,
-                ..SharpnessSpec::default()
-            }),
+            sharpness: self.sharpness.and_then(|kind| self.sharp.spec(kind, self.layers).ok()),
             barriers: None,
             curvature: None,
             doctor: None,
@@ -421,16 +437,6 @@ pub fn precision_name(precision: Precision) -> &'static str {
         Precision::Auto => "auto",
         Precision::Fp32 => "fp32",
         Precision::Bf16 => "bf16",
-    }
-}
-
-/// As in the spec, or `off`.
-#[must_use]
-pub fn sharpness_name(kind: Option<SharpnessKind>) -> &'static str {
-    match kind {
-        None => "off",
-        Some(SharpnessKind::Average) => "average",
-        Some(SharpnessKind::Worst) => "worst",
     }
 }
 

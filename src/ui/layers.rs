@@ -177,6 +177,15 @@ fn map<'a>(model: &'a Model, theme: &'a Theme, listed: &[&Row], at: usize) -> He
     }
 }
 
+/// A share of 1 in percent, as short as it is: `3 %`, `0.4 %`.
+fn share(of: f64) -> String {
+    match 100.0 * of {
+        percent if percent >= 999.5 => "over 999 %".into(),
+        percent if percent >= 0.95 => format!("{percent:.0} %"),
+        percent => format!("{percent:.1} %"),
+    }
+}
+
 /// Every exact number of the highlighted layer at the cursor.
 fn reading(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
@@ -192,7 +201,12 @@ fn reading(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buf
     match row.points.get(i) {
         Some(Cell::Known(it)) => {
             let rise = format::with_error(it.rise.value, it.rise.stderr);
-            first.push(vec![dim("S "), own(rise, theme.strong())]);
+            let mut s = vec![dim("S "), own(rise, theme.strong())];
+            s.extend(it.rise.relative_error().map(|error| dim(&format!(" ({})", share(error)))));
+            first.push(s);
+            if it.rise.resolved() == Some(false) {
+                first.push(vec![own("not resolved: S < 2 se".into(), theme.ink(Ink::Warn))]);
+            }
             first.push(vec![dim("loss "), plain(format!("{:.3}", it.loss))]);
             if let Some(relative) = it.relative() {
                 first.push(vec![dim("S/L "), plain(format::significant(relative))]);

@@ -9,7 +9,7 @@ use super::field::Field;
 use super::{Known, Overlay, Row, Starting, State};
 use crate::app::Key;
 use crate::app::keymap::{self, Action, Context};
-use crate::sweep::spec::{Layers, Precision, Role, SharpnessKind};
+use crate::sweep::spec::{Layers, Norm, Precision, Role, SharpnessKind};
 
 /// What a key of the set-up screen does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -180,9 +180,16 @@ fn choose(state: &mut State) -> Vec<Effect> {
         Row::ZeroShot => browse(state, Wanted::ZeroShot),
         Row::FineTuned => browse(state, Wanted::FineTuned),
         Row::AddDataset => browse(state, Wanted::Dataset),
-        Row::Device | Row::Precision | Row::Sharpness | Row::Layers => change(state, 1),
+        Row::Device | Row::Precision | Row::Sharpness | Row::Norm | Row::Layers => change(state, 1),
         Row::Start => start(state),
-        Row::Dataset(_) | Row::Alphas | Row::Batch | Row::Seed | Row::Output => {
+        Row::Dataset(_)
+        | Row::Alphas
+        | Row::Batch
+        | Row::Seed
+        | Row::Rho
+        | Row::Count
+        | Row::Batches
+        | Row::Output => {
             edit(state);
             vec![]
         }
@@ -215,6 +222,10 @@ fn change(state: &mut State, by: isize) -> Vec<Effect> {
             let at = ring.iter().position(|it| *it == state.sharpness).unwrap_or(0) as isize;
             state.sharpness = ring[(at + by).rem_euclid(3) as usize];
         }
+        Row::Norm => {
+            let other = if state.sharp.norm == Norm::L2 { Norm::Linf } else { Norm::L2 };
+            state.sharp.norm = other;
+        }
         Row::Layers => {
             let ring = [Layers::Block, Layers::Module, Layers::Tensor, Layers::None];
             let at = ring.iter().position(|it| *it == state.layers).unwrap_or(0) as isize;
@@ -232,6 +243,9 @@ fn text_of(state: &mut State) -> Option<&mut String> {
         Row::Alphas => Some(&mut state.alphas),
         Row::Batch => Some(&mut state.batch),
         Row::Seed => Some(&mut state.seed),
+        Row::Rho => Some(&mut state.sharp.rho),
+        Row::Count => state.sharpness.map(|kind| state.sharp.count_mut(kind)),
+        Row::Batches => Some(&mut state.sharp.batches),
         Row::Output => Some(&mut state.output),
         Row::Device => Some(&mut state.device),
         _ => None,

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::app::Key;
+use crate::sweep::spec::{Norm, SharpnessSpec};
 
 /// A form in `/w`, home `/home/me`, fed by hand.
 struct Form(State);
@@ -221,6 +222,49 @@ fn the_form_becomes_a_job() {
     assert_eq!(form.press(&[Key::Esc]), [Effect::Abandon(*id)]);
     assert_eq!(form.0.starting, None);
     assert_eq!(form.0.datasets.len(), 2);
+}
+
+#[test]
+fn how_sharpness_is_measured_is_typed_checked_and_remembered() {
+    let mut form = Form::filled();
+    assert!(!form.0.rows().contains(&Row::Count), "of what is not measured nothing is asked");
+    form.0.row = Row::Sharpness;
+    form.press(&[Key::Right]);
+    let type_at = |form: &mut Form, row: Row, text: &str| {
+        form.0.row = row;
+        form.press(&[Key::Enter, Key::Ctrl('u')]);
+        form.type_(text);
+        form.press(&[Key::Enter])
+    };
+    type_at(&mut form, Row::Count, "7");
+    assert!(form.0.missing()[0].starts_with("draws: 7 is odd"), "{:?}", form.0.missing());
+    type_at(&mut form, Row::Rho, "-1");
+    assert_eq!(form.0.missing().len(), 2);
+    assert!(form.press(&[Key::Char('s')]).is_empty());
+    assert!(form.0.said.as_deref().is_some_and(|said| said.contains("radius")));
+    type_at(&mut form, Row::Rho, "0.05");
+    type_at(&mut form, Row::Count, "32");
+    type_at(&mut form, Row::Batches, "2");
+    form.0.row = Row::Norm;
+    let effects = form.press(&[Key::Enter]);
+    let Some(Effect::Remember(memory)) = effects.last() else { panic!("{effects:?}") };
+    let spec = form.0.job().unwrap().spec.sharpness.unwrap();
+    let expected = SharpnessSpec {
+        norm: Norm::Linf,
+        rho: 0.05,
+        draws: 32,
+        batches: 2,
+        ..SharpnessSpec::default()
+    };
+    assert_eq!(spec, expected);
+    let again = State::new((**memory).clone(), None, "/w".into());
+    assert_eq!((again.sharp, again.sharpness), (form.0.sharp.clone(), form.0.sharpness));
+    // Another kind has a number of its own.
+    form.0.row = Row::Sharpness;
+    form.press(&[Key::Right]);
+    type_at(&mut form, Row::Count, "5");
+    let spec = form.0.job().unwrap().spec.sharpness.unwrap();
+    assert_eq!((spec.kind, spec.steps, spec.draws), (SharpnessKind::Worst, 5, 16));
 }
 
 #[test]

@@ -150,6 +150,31 @@ fn paths(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buffe
     chart(model, theme, series, y, 1).render(body, buffer);
 }
 
+/// How exact S is over α, and where it cannot be told from 0.
+fn errors(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Option<Line<'static>> {
+    let rises = || row.points.iter().map(|point| point.known().map(|it| it.rise));
+    let mut shares: Vec<f64> = rises().flatten().filter_map(|it| it.relative_error()).collect();
+    shares.sort_by(f64::total_cmp);
+    let (least, most) = (shares.first()?, shares.last()?);
+    let own = |text: String, style| Span::styled(theme.spell(&text).into_owned(), style);
+    let range = match (super::share(*least), super::share(*most)) {
+        (least, most) if least == most => least,
+        (least, most) => format!("{least} to {most}"),
+    };
+    let mut parts =
+        vec![vec![own("standard error over S ".into(), theme.dim()), own(range, theme.text())]];
+    let lost: Vec<String> = rises()
+        .zip(&model.board.alphas)
+        .filter(|(it, _)| it.and_then(|it| it.resolved()) == Some(false))
+        .map(|(_, alpha)| format::alpha(*alpha))
+        .collect();
+    if !lost.is_empty() {
+        let text = format!("not resolved (S under 2 errors) at α {}", lost.join(", "));
+        parts.push(vec![own(text, theme.ink(Ink::Warn))]);
+    }
+    Some(paint::parts(theme, parts, columns))
+}
+
 fn facts(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Vec<Line<'static>> {
     let own = |text: String, style| Span::styled(theme.spell(&text).into_owned(), style);
     let fact = |name: &str, text: String| {
@@ -165,6 +190,7 @@ fn facts(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Vec<Line<'s
         first.push(vec![own(text, theme.ink(Ink::Warn))]);
     }
     lines.push(paint::parts(theme, first, columns));
+    lines.extend(errors(model, theme, row, columns));
     let curvature = row.curvature.iter().zip(&model.board.alphas);
     for (it, alpha) in curvature.filter_map(|(it, alpha)| Some((it.as_ref()?, alpha))) {
         let mean = |it: &crate::app::sheet::Estimate| match it.stderr {

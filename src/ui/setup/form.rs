@@ -8,11 +8,11 @@ use ratatui::text::{Line, Span};
 
 use crate::app::Model;
 use crate::app::setup::{
-    Known, Overlay, Row, State, describe_alphas, parse_alphas, precision_name, role_name,
-    sharpness_name,
+    Known, Overlay, Row, State, describe_alphas, norm_name, parse_alphas, parse_draws,
+    parse_radius, parse_whole, precision_name, role_name, sharpness_name,
 };
 use crate::app::sheet::layers_name;
-use crate::sweep::spec::{Layers, SharpnessKind};
+use crate::sweep::spec::{Layers, Norm, SharpnessKind};
 use crate::ui::theme::{Ink, Theme};
 use crate::ui::{log, paint, popup};
 
@@ -236,6 +236,38 @@ fn texts(state: &State, row: Row, theme: &Theme) -> (String, Option<String>, (St
                 (what.into(), Ink::Dim),
             )
         }
+        Row::Norm => {
+            let what = match state.sharp.norm {
+                Norm::L2 => "Gaussian draws; the ball is an ellipsoid",
+                Norm::Linf => "uniform draws; the ball is a box",
+            };
+            ("  norm".into(), Some(norm_name(state.sharp.norm).into()), (what.into(), Ink::Dim))
+        }
+        Row::Rho => {
+            let wrong = parse_radius(&state.sharp.rho).err();
+            let what = "how far weights are moved, in units of their size";
+            ("  radius ρ".into(), Some(state.sharp.rho.clone()), or_wrong(wrong, what, theme))
+        }
+        Row::Count => {
+            let kind = state.sharpness.unwrap_or_default();
+            let count = state.sharp.count(kind);
+            let (label, wrong, what) = match kind {
+                SharpnessKind::Average => (
+                    "  draws",
+                    parse_draws(count).err(),
+                    "even; four times as many halve the error",
+                ),
+                SharpnessKind::Worst => {
+                    ("  steps", parse_whole(count, 1).err(), "of the search, for each batch")
+                }
+            };
+            (label.into(), Some(count.into()), or_wrong(wrong, what, theme))
+        }
+        Row::Batches => {
+            let wrong = parse_whole(&state.sharp.batches, 1).err();
+            let what = "of 128 images of the first ID dataset; fewer where it has fewer";
+            ("  batches".into(), Some(state.sharp.batches.clone()), or_wrong(wrong, what, theme))
+        }
         Row::Layers => {
             let what = match state.layers {
                 Layers::None => "overall only",
@@ -253,6 +285,14 @@ fn texts(state: &State, row: Row, theme: &Theme) -> (String, Option<String>, (St
             ("output".into(), Some(value), none)
         }
         Row::Start => ("start".into(), Some(String::new()), start_text(state, theme)),
+    }
+}
+
+/// What is wrong with a row's text, else what it is.
+fn or_wrong(wrong: Option<String>, what: &str, theme: &Theme) -> (String, Ink) {
+    match wrong {
+        Some(why) => (format!("{} {why}", theme.glyphs.warn), Ink::Warn),
+        None => (what.into(), Ink::Dim),
     }
 }
 

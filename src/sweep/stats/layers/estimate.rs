@@ -14,7 +14,24 @@ pub struct Estimate {
     pub stderr: Option<f64>,
 }
 
+/// Standard errors above zero from which on a number is told apart from it.
+const RESOLVED: f64 = 2.0;
+
 impl Estimate {
+    /// The standard error over the size of the mean. `None` without an error, or of 0.
+    #[must_use]
+    pub fn relative_error(&self) -> Option<f64> {
+        let error = self.stderr.filter(|_| self.value != 0.0)?;
+        Some(error / self.value.abs())
+    }
+
+    /// False where the mean is under twice its standard error: it may as well be 0. `None` without an
+    /// error.
+    #[must_use]
+    pub fn resolved(&self) -> Option<bool> {
+        Some(self.value >= RESOLVED * self.stderr?)
+    }
+
     /// Mean over a table \[batch\]\[draw\] whose rows share their draws (common
     /// random numbers): batch and draw are crossed random effects, so the
     /// error has a part for each and one for their interaction. Variance

@@ -449,3 +449,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_number_under_two_errors_is_not_resolved() {
+    let of = |value, stderr| Estimate { value, stderr };
+    assert_eq!(of(0.4, Some(0.1)).resolved(), Some(true));
+    assert_eq!(of(0.2, Some(0.1)).resolved(), Some(true));
+    assert_eq!(of(0.19, Some(0.1)).resolved(), Some(false));
+    assert_eq!(of(-0.4, Some(0.1)).resolved(), Some(false), "S is a rise");
+    assert_eq!(of(0.4, None).resolved(), None);
+    assert_eq!(of(-0.4, Some(0.1)).relative_error(), Some(0.25));
+    assert_eq!(of(0.0, Some(0.1)).relative_error(), None);
+}

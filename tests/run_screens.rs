@@ -12,6 +12,7 @@ use alphascope::app::{Charset, Depth, Key, Look, Message, Model, update};
 use alphascope::sweep::doctor::{self, Step};
 use alphascope::sweep::event::Event;
 use alphascope::sweep::ids::{AlphaId, CellId, LayerId, ProbeCell, ProbeId, RoundId, VariantId};
+use alphascope::sweep::probe::ProbeResult;
 use alphascope::sweep::spec::{DoctorSpec, Layers};
 use alphascope::sweep::state::SweepState;
 use alphascope::ui::{self, Theme};
@@ -204,6 +205,42 @@ fn screens_look_as_they_did(
     for size in SIZES {
         let buffer = draw(&situation(name, TRUE, size));
         insta::assert_snapshot!(format!("{name}-{}x{}", size.0, size.1), symbols(&buffer));
+    }
+}
+
+/// A layer that is flat but for noise: its number is not to be read as one.
+#[test]
+fn what_is_lost_in_its_error_is_said_not_to_be_resolved() {
+    let script = Script::good();
+    let mut events = script.until(60);
+    events.extend(script.probe(0, &sharpness(Layers::Block), 100));
+    let mut model = fold(&events, TRUE, (80, 24));
+    model.settle();
+    let [flat, other] = [2, 4].map(|row: usize| model.sheet.rows[row].layer);
+    for event in &mut events {
+        if let Event::Probed(probed) = event
+            && probed.cell.layer == flat
+            && let ProbeResult::Sharpness(result) = &mut probed.result
+        {
+            let noise = |(i, rise): (usize, &mut f64)| {
+                *rise = if i % 2 == 0 { 0.011 } else { -0.01 };
+            };
+            result.rises.iter_mut().for_each(|rises| rises.iter_mut().enumerate().for_each(noise));
+        }
+    }
+    for size in [(80, 24), (200, 60)] {
+        let mut model = fold(&events, TRUE, size);
+        model.settle();
+        press(&mut model, "2");
+        model.layers.at = Some(flat);
+        let listed = symbols(&draw(&model));
+        assert!(listed.contains("not resolved: S < 2 se"), "{listed}");
+        model.layers.detail = true;
+        let alone = symbols(&draw(&model));
+        assert!(alone.contains("not resolved (S under 2 errors) at any α"), "{alone}");
+        model.layers.at = Some(other);
+        let clear = symbols(&draw(&model));
+        assert!(clear.contains("standard error over S") && !clear.contains("not resolved"));
     }
 }
 

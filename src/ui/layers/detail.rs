@@ -150,6 +150,9 @@ fn paths(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buffe
     chart(model, theme, series, y, 1).render(body, buffer);
 }
 
+/// Points that are named; of more their number is told.
+const NAMED: usize = 4;
+
 /// How exact S is over α, and where it cannot be told from 0.
 fn errors(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Option<Line<'static>> {
     let rises = || row.points.iter().map(|point| point.known().map(|it| it.rise));
@@ -168,8 +171,14 @@ fn errors(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Option<Lin
         .filter(|(it, _)| it.and_then(|it| it.resolved()) == Some(false))
         .map(|(_, alpha)| format::alpha(*alpha))
         .collect();
-    if !lost.is_empty() {
-        let text = format!("not resolved (S under 2 errors) at α {}", lost.join(", "));
+    let places = match lost.len() {
+        0 => None,
+        n if n == shares.len() => Some("any α".to_string()),
+        n if n > NAMED => Some(format!("{n} of {} α", shares.len())),
+        _ => Some(format!("α {}", lost.join(", "))),
+    };
+    if let Some(places) = places {
+        let text = format!("not resolved (S under 2 errors) at {places}");
         parts.push(vec![own(text, theme.ink(Ink::Warn))]);
     }
     Some(paint::parts(theme, parts, columns))

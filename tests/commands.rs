@@ -111,6 +111,8 @@ fn the_merged_demo_tells_its_heads_and_activation() {
     assert!(shown.contains("activation    gelu (the file's metadata)"), "{shown}");
     assert!(!shown.contains("problem") && !shown.contains("notice"), "{shown}");
     assert!(shown.contains("\n  alphascope.zeroshot         zeroshot.safetensors\n"), "{shown}");
+    assert!(shown.contains("\n  alphascope.zeroshot.blake3\n                17487b01"), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
 }
 
 #[test]

@@ -28,13 +28,15 @@ impl fmt::Display for Description {
             let lengths = self.metadata.keys().map(|key| key.chars().count());
             let column = lengths.filter(|&n| n <= KEY).max().unwrap_or(0).max(INDENT - 3);
             for (key, value) in &self.metadata {
-                let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-                let mut key = clip(key, WIDTH - 3);
-                if key.chars().count() > column {
+                let value = clip(&value.split_whitespace().collect::<Vec<_>>().join(" "), 400);
+                let key = clip(key, WIDTH - 3);
+                let longest = value.split(' ').map(|word| word.chars().count()).max();
+                if key.chars().count() > column || longest > Some(WIDTH - 3 - column) {
                     writeln!(f, "  {key}")?;
-                    key.clear();
+                    wrapped(f, INDENT, "", &broken(&value, WIDTH - INDENT))?;
+                } else {
+                    wrapped(f, 2, &format!("{key:<column$} "), &value)?;
                 }
-                wrapped(f, 2, &format!("{key:<column$} "), &clip(&value, 400))?;
             }
         }
         notices(f, &self.notices, self.problem.as_deref())
@@ -270,6 +272,21 @@ fn wrapped(f: &mut fmt::Formatter<'_>, indent: usize, prefix: &str, text: &str) 
         fresh = false;
     }
     writeln!(f, "{}", current.trim_end())
+}
+
+/// With a space within words that are longer than a line, as JSON's.
+fn broken(text: &str, longest: usize) -> String {
+    let mut all = String::with_capacity(text.len());
+    let mut run = 0;
+    for c in text.chars() {
+        run = if c == ' ' { 0 } else { run + 1 };
+        if run > longest {
+            all.push(' ');
+            run = 1;
+        }
+        all.push(c);
+    }
+    all
 }
 
 fn name(activation: Activation) -> &'static str {

@@ -74,9 +74,10 @@ fn fill_normal(random: &mut ChaCha8Rng, values: &mut [f32]) {
     let make = vectorized();
     for values in values.chunks_mut(2 * BLOCK) {
         let mut words: Words = [[0; BLOCK]; 2];
-        for i in 0..BLOCK {
-            words[0][i] = random.next_u32();
-            words[1][i] = random.next_u32();
+        let [firsts, seconds] = &mut words;
+        for (first, second) in firsts.iter_mut().zip(seconds) {
+            *first = random.next_u32();
+            *second = random.next_u32();
         }
         let pairs = make(&words);
         for (pair, values) in pairs.iter().zip(values.chunks_mut(2)) {

@@ -11,12 +11,14 @@
 //!   that is not known, and needed, no head is written.
 //! - `logit_scale`: the zero-shot file's, else the fine-tuned one's; it does not move.
 
+mod error;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
+pub use error::MergeError;
 
 use crate::checkpoint::arch::{Architecture, Expected, Source};
 use crate::checkpoint::config;
@@ -26,7 +28,7 @@ use crate::checkpoint::{
     self, Checkpoint, CheckpointError, Dialect, Dtype, End, Overrides, TensorView,
 };
 use crate::sparsify::path::interpolate;
-use crate::sparsify::{Plan, SparsifyError, Zeros, describe};
+use crate::sparsify::{Plan, Zeros, describe};
 use crate::sweep::ids::Alpha;
 use crate::sweep::spec::Variant;
 
@@ -67,80 +69,6 @@ pub enum Twin {
     Weight(Vec<f32>),
     /// No head is written, not even one that both ends store.
     LeaveOut,
-}
-
-/// Why nothing was written.
-#[derive(Debug, Error)]
-pub enum MergeError {
-    /// An end cannot be used, or the file cannot be written.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// An edit cannot be made.
-    #[error("cannot merge: {0}")]
-    Sparsify(#[from] SparsifyError),
-    /// There is something at the place of the file.
-    #[error("cannot write {path}: it exists; choose another name or remove it first")]
-    Exists {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// The folder to write into is not there.
-    #[error("cannot write {path}: {folder} is no folder; make it first")]
-    Folder {
-        /// Which file.
-        path: PathBuf,
-        /// Its folder.
-        folder: PathBuf,
-    },
-    /// Another kind of file by its name.
-    #[error(
-        "cannot write {path}: expected a name that ends in .safetensors, the only kind of file \
-         that is written"
-    )]
-    Extension {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// Too little room.
-    #[error(
-        "cannot write {path}: expected {needed} bytes of free space, got {free}; free some, or \
-         choose a smaller type"
-    )]
-    Space {
-        /// Which file.
-        path: PathBuf,
-        /// Bytes of the file.
-        needed: u64,
-        /// Bytes that are free.
-        free: u64,
-    },
-    /// A head that only one end stores is edited, and nothing says what the other's is.
-    #[error(
-        "cannot make `{tensor}` sparse: only the {with} file stores a linear head ({classes} \
-         classes), and at α = {alpha} the other end's is needed: name its classes \
-         (`--head-classes FILE`, one a line)"
-    )]
-    Head {
-        /// Which tensor.
-        tensor: String,
-        /// The end that stores one.
-        with: &'static str,
-        /// Its rows.
-        classes: usize,
-        /// The point.
-        alpha: Alpha,
-    },
-    /// The given zero-shot head is of another size.
-    #[error(
-        "cannot merge the linear heads: expected a zero-shot head of {expected} numbers (classes × \
-         embedding), got {got}"
-    )]
-    TwinSize {
-        /// Classes × embedding.
-        expected: usize,
-        /// What was given.
-        got: usize,
-    },
 }
 
 /// What was written.

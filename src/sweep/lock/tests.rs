@@ -1,5 +1,6 @@
 use std::sync::Barrier;
 
+use super::owner::born;
 use super::*;
 
 const STEM: &str = "events";

@@ -1,6 +1,7 @@
-//! What goes wrong while a sweep runs: short memory, a device that is lost, a run
-//! folder that goes away. Nothing that was measured is lost, the message says
-//! what to do, and one command goes on.
+//! What goes wrong before a sweep and while it runs: a terminal or a configuration
+//! of no use, short memory, a device that is lost, a run folder that goes away.
+//! Nothing that was measured is lost, the message says what to do, and one command
+//! goes on.
 #![cfg(feature = "tui")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
@@ -182,4 +183,36 @@ fn events_of_a_later_version_are_kept_left_out_and_told() {
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text.lines().filter(|line| *line == later).count(), 1);
     assert_eq!(numbers(&rig)["accuracy"], undisturbed()["accuracy"]);
+}
+
+#[test]
+fn a_terminal_that_cannot_place_text_is_told_what_to_use() {
+    let rig = Rig::new().env("TERM", "dumb");
+    let mut it = rig.start(&["--demo", "--sim", "--out", rig.out()]);
+    assert_eq!(it.wait(), 2, "{}", it.text());
+    let text = it.text();
+    assert!(text.contains("TERM=dumb") && text.contains("alphascope sweep"), "{text}");
+    assert!(!rig.path("run").exists(), "nothing was begun");
+}
+
+#[test]
+fn what_the_configuration_cannot_say_is_a_notice() {
+    let rig = Rig::new();
+    let folder = rig.path("home/config/alphascope");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("config.toml"), "theme = \"pink\"\n").unwrap();
+    let mut it = rig.start_in("models", &[], 160, 40);
+    it.until("the notice", |screen| screen.contains("theme = \"pink\", which is none of dark"));
+    it.press("q");
+    it.wait();
+    // On the screens of a run it stands in the log.
+    let args = ["--demo", "--sim", "--sim-ms", "40", "--out", rig.out()];
+    let mut it = rig.start_in("models", &args, 200, 60);
+    it.until("the curves", |screen| screen.contains("OOD mean"));
+    it.press("l");
+    it.until("the notice", |screen| screen.contains("theme = \"pink\", which is none of dark"));
+    it.press("\x03");
+    it.until("the question", |screen| screen.contains("Stop the sweep?"));
+    it.press("\r");
+    it.wait();
 }

@@ -48,38 +48,6 @@ fn a_live_sweep_is_shown_paused_stopped_and_summed_up() {
 }
 
 #[test]
-fn a_terminal_that_cannot_place_text_is_told_what_to_use() {
-    let rig = Rig::new().env("TERM", "dumb");
-    let mut it = demo(&rig);
-    assert_eq!(it.wait(), 2, "{}", it.text());
-    let text = it.text();
-    assert!(text.contains("TERM=dumb") && text.contains("alphascope sweep"), "{text}");
-    assert!(!Path::new(rig.out()).exists(), "nothing was begun");
-}
-
-#[test]
-fn what_the_configuration_cannot_say_is_a_notice() {
-    let rig = Rig::new();
-    let folder = rig.path("home/config/alphascope");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("config.toml"), "theme = \"pink\"\n").unwrap();
-    let mut it = rig.start_in("models", &[], 160, 40);
-    it.until("the notice", |screen| screen.contains("theme = \"pink\", which is none of dark"));
-    it.press("q");
-    it.wait();
-    // On the screens of a run it stands in the log.
-    let args = ["--demo", "--sim", "--sim-ms", "40", "--out", rig.out()];
-    let mut it = rig.start_in("models", &args, 200, 60);
-    it.until("the curves", |screen| screen.contains("OOD mean"));
-    it.press("l");
-    it.until("the notice", |screen| screen.contains("theme = \"pink\", which is none of dark"));
-    it.press("\x03");
-    it.until("the question", |screen| screen.contains("Stop the sweep?"));
-    it.press("\r");
-    it.wait();
-}
-
-#[test]
 fn an_idle_screen_writes_nothing() {
     let rig = Rig::new();
     let mut it = demo(&rig);

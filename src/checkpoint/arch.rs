@@ -15,7 +15,7 @@ use super::error::{CheckpointError, Mismatch, ShapeMismatch};
 use super::file::Checkpoint;
 use super::known;
 use super::resnet::{self, STAGES, STRIDE};
-use crate::sweep::spec::{Activation, Checkpoints};
+use crate::sweep::spec::Activation;
 
 /// OpenAI CLIP's colour means, used when no configuration says otherwise.
 pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
@@ -33,17 +33,6 @@ pub struct Overrides {
     pub logit_scale: Option<f64>,
     /// A file with the linear head of ends that store none.
     pub head: Option<PathBuf>,
-}
-
-impl From<&Checkpoints> for Overrides {
-    fn from(spec: &Checkpoints) -> Self {
-        Self {
-            architecture: spec.architecture.clone(),
-            activation: spec.activation,
-            logit_scale: spec.logit_scale,
-            head: spec.head.clone(),
-        }
-    }
 }
 
 /// Image tower.

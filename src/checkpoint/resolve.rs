@@ -10,7 +10,18 @@ use super::error::CheckpointError;
 use super::file::Checkpoint;
 use super::known;
 use super::names::Dialect;
-use crate::sweep::spec::Activation;
+use crate::sweep::spec::{Activation, Checkpoints};
+
+impl From<&Checkpoints> for Overrides {
+    fn from(spec: &Checkpoints) -> Self {
+        Self {
+            architecture: spec.architecture.clone(),
+            activation: spec.activation,
+            logit_scale: spec.logit_scale,
+            head: spec.head.clone(),
+        }
+    }
+}
 
 /// See [`Architecture::resolve`].
 pub(super) fn resolve(

@@ -29,8 +29,8 @@ impl Gate {
         self.data = true;
     }
 
-    /// Taking new data in took so long: intervals are drawn anew over all images,
-    /// which are many in the end.
+    /// Taking new data in took so long. Intervals of accuracy are carried on from the
+    /// last time, but those of correlations, one for each layer, are drawn anew.
     pub fn took(&mut self, time: Duration) {
         self.took = time;
     }

@@ -351,6 +351,25 @@ impl Bits {
         (0..self.len).map(|i| self.bytes[i / 8] >> (i % 8) & 1 == 1)
     }
 
+    /// From this to `other`, over the bits that both have: how many come on, and
+    /// how many go off.
+    #[must_use]
+    pub fn changes(&self, other: &Self) -> (usize, usize) {
+        let len = self.len.min(other.len);
+        let count = |byte: u8| byte.count_ones() as usize;
+        let mut changes = (0, 0);
+        for (a, b) in self.bytes.iter().zip(&other.bytes).take(len / 8) {
+            changes.0 += count(!a & b);
+            changes.1 += count(a & !b);
+        }
+        for i in len / 8 * 8..len {
+            let bits = (self.get(i), other.get(i));
+            changes.0 += usize::from(bits == (Some(false), Some(true)));
+            changes.1 += usize::from(bits == (Some(true), Some(false)));
+        }
+        changes
+    }
+
     /// Cuts or refuses: exactly `len` bits, `None` when there are fewer.
     #[must_use]
     pub fn with_len(mut self, len: usize) -> Option<Self> {

@@ -4,7 +4,7 @@ use super::trials::{Group, Trial, trials, tuning_rounds};
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, RoundId, VariantId};
 use crate::sweep::spec::Role;
 use crate::sweep::state::SweepState;
-use crate::sweep::stats::Interval;
+use crate::sweep::stats::{DifferenceKey, Interval};
 
 /// One variant against the dense path.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,20 +130,42 @@ fn difference(
     if points.is_empty() || sets.is_empty() {
         return None;
     }
-    let (mut mean, mut variance) = (0.0, 0.0);
-    for &dataset in &sets {
+    let rounds = |dataset: DatasetId| {
         let ends = &state.datasets()[dataset.index()].rounds;
         let tuning = tuning_rounds(ends);
-        let rounds = match part {
-            Part::Tuning => 0..tuning,
-            Part::Rest => tuning..ends.len(),
-        };
+        match part {
+            Part::Tuning => (dataset, 0, tuning),
+            Part::Rest => (dataset, tuning, ends.len()),
+        }
+    };
+    let key = (variant, other, sets.into_iter().map(rounds).collect::<Vec<_>>());
+    // It is known only when every round is there: then it never changes.
+    state.memo.difference(key.clone(), || over(state, &points, &key))
+}
+
+/// [`difference`] over these rounds; `None` before all are measured.
+fn over(
+    state: &SweepState,
+    points: &[AlphaId],
+    (variant, other, sets): &DifferenceKey,
+) -> Option<Interval> {
+    let all = sets.iter().all(|&(dataset, start, end)| {
+        let has = |variant, alpha, round| state.has(CellId { variant, dataset, alpha }, round);
+        (start..end).map(RoundId).all(|round| {
+            points.iter().all(|&alpha| has(*variant, alpha, round) && has(*other, alpha, round))
+        })
+    });
+    if !all {
+        return None;
+    }
+    let (mut mean, mut variance) = (0.0, 0.0);
+    for &(dataset, start, end) in sets {
         let mut images: Vec<f64> = Vec::new();
-        for round in rounds.map(RoundId) {
+        for round in (start..end).map(RoundId) {
             let start = images.len();
-            for &alpha in &points {
+            for &alpha in points {
                 let hits = |variant| state.cell(CellId { variant, dataset, alpha })?.hits(round);
-                let (ours, theirs) = (hits(variant)?, hits(other)?);
+                let (ours, theirs) = (hits(*variant)?, hits(*other)?);
                 images.resize(start + ours.len(), 0.0);
                 for (image, (a, b)) in std::iter::zip(ours.iter(), theirs.iter()).enumerate() {
                     images[start + image] += f64::from(i8::from(a) - i8::from(b));

@@ -85,6 +85,11 @@ impl CellState {
         self.rounds.get(round.index())?.as_ref().map(|round| &round.hits)
     }
 
+    /// No round from this one on is measured.
+    pub(in crate::sweep) fn rounds_end(&self) -> usize {
+        self.after
+    }
+
     pub(super) fn is_complete(&self) -> bool {
         self.total > 0 && self.done == self.total
     }

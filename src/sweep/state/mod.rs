@@ -20,6 +20,7 @@ use super::ids::{
 use super::plan::{alphas_of, cost, positions, variants_of};
 use super::probe::ProbeResult;
 use super::spec::{DoctorSpec, Role, Variant};
+use super::stats::Memo;
 
 /// Everything the events told so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +51,8 @@ pub struct SweepState {
     pub seconds: f64,
     /// Events that did not fit the header and were left out.
     pub ignored: usize,
+    /// What statistics have added up of all this.
+    pub(super) memo: Memo,
 }
 
 impl SweepState {

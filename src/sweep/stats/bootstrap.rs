@@ -1,97 +1,6 @@
-//! Paired bootstrap over images, made cheap.
-//!
-//! A draw takes n images with replacement and counts the hits at every point
-//! of the path. Gain and barrier do not change when every point's accuracy
-//! moves by the same amount, so an image that is right everywhere, or wrong
-//! everywhere, counts for nothing: only how many of the *others* are drawn
-//! (binomial), and which of them (uniform), must be drawn.
-
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+//! Intervals from the draws of a bootstrap.
 
 use super::Interval;
-use super::paired::Paired;
-
-/// Draws of the bootstrap.
-pub(super) const DRAWS: usize = 2000;
-
-/// `draws` bootstrap draws of one dataset, one after the other: the accuracy at
-/// each point as a fraction, up to a number common to the draw's points. The
-/// same `seed` and `stream` give the same draws.
-pub(super) fn resample(paired: &Paired, seed: u64, stream: u64, draws: usize) -> Vec<f64> {
-    let points = paired.correct.len();
-    let mut out = vec![0.0; draws * points];
-    let others = paired.rows.len() as u64;
-    if others == 0 {
-        return out;
-    }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(stream);
-    let binomial = Binomial::new(paired.images, others as f64 / paired.images as f64);
-    let scale = 1.0 / paired.images as f64;
-    let mut counts = vec![0_u32; paired.patterns.len()];
-    for draw in out.chunks_exact_mut(points) {
-        counts.fill(0);
-        // Two images from each 64 random bits, by multiplying into the range:
-        // the bias is under 2⁻³² × images.
-        let mut wanted = binomial.draw(&mut rng);
-        while wanted > 0 {
-            let word = rng.next_u64();
-            for half in [word & 0xffff_ffff, word >> 32] {
-                if wanted > 0 {
-                    counts[paired.rows[((half * others) >> 32) as usize] as usize] += 1;
-                    wanted -= 1;
-                }
-            }
-        }
-        for (&count, pattern) in counts.iter().zip(&paired.patterns) {
-            if count > 0 {
-                let weight = f64::from(count) * scale;
-                draw.iter_mut().zip(pattern).for_each(|(sum, hit)| *sum += weight * hit);
-            }
-        }
-    }
-    out
-}
-
-/// The binomial law of n trials as a table of its distribution function.
-struct Binomial {
-    cumulative: Vec<f64>,
-}
-
-impl Binomial {
-    /// 0 < p ≤ 1.
-    fn new(n: usize, p: f64) -> Self {
-        let mut cumulative = vec![0.0; n + 1];
-        if p >= 1.0 {
-            cumulative[n] = 1.0;
-            return Self { cumulative };
-        }
-        // Outwards from the mode, relative to it, so that nothing overflows.
-        let odds = p / (1.0 - p);
-        let mode = (((n + 1) as f64 * p) as usize).min(n);
-        cumulative[mode] = 1.0;
-        for k in mode..n {
-            cumulative[k + 1] = cumulative[k] * odds * (n - k) as f64 / (k + 1) as f64;
-        }
-        for k in (0..mode).rev() {
-            cumulative[k] = cumulative[k + 1] * (k + 1) as f64 / (odds * (n - k) as f64);
-        }
-        let mut sum = 0.0;
-        for value in &mut cumulative {
-            sum += *value;
-            *value = sum;
-        }
-        Self { cumulative }
-    }
-
-    fn draw(&self, rng: &mut impl Rng) -> usize {
-        let uniform = (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-        let total = self.cumulative.last().copied().unwrap_or(1.0);
-        let at = self.cumulative.partition_point(|&below| below <= uniform * total);
-        at.min(self.cumulative.len() - 1)
-    }
-}
 
 /// What a 95 % interval leaves out at each side.
 pub(super) const TAIL: f64 = 0.025;
@@ -120,14 +29,15 @@ pub(super) fn sure_maximum(values: &[f64], draws: &[Vec<f64>], tail: f64) -> f64
         (squares / draws.len().max(1) as f64).sqrt()
     };
     let errors: Vec<f64> = values.iter().zip(draws).map(error).collect();
-    let deviation = |draw: usize| {
-        let each = values.iter().zip(draws).zip(&errors);
-        each.filter(|(_, error)| **error > 0.0)
-            .map(|((value, draws), error)| (draws[draw] - value) / error)
-            .fold(f64::NEG_INFINITY, f64::max)
-    };
     let count = draws.iter().map(Vec::len).min().unwrap_or(0);
-    let mut deviations: Vec<f64> = (0..count).map(deviation).filter(|d| d.is_finite()).collect();
+    let mut deviations = vec![f64::NEG_INFINITY; count];
+    for ((value, draws), &error) in values.iter().zip(draws).zip(&errors) {
+        if error > 0.0 {
+            let each = deviations.iter_mut().zip(draws);
+            each.for_each(|(most, draw)| *most = most.max((draw - value) / error));
+        }
+    }
+    deviations.retain(|deviation| deviation.is_finite());
     deviations.sort_unstable_by(f64::total_cmp);
     let c = quantile(&deviations, 1.0 - tail).unwrap_or(0.0);
     let bounds = values.iter().zip(&errors).map(|(value, error)| value - c * error);
@@ -143,52 +53,10 @@ pub(super) fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
-
-    #[test]
-    fn binomial_table_is_the_law() {
-        // P(X ≤ k) for n = 5, p = 0.3, by hand.
-        let expected = [0.16807, 0.52822, 0.83692, 0.96922, 0.99757, 1.0];
-        let it = Binomial::new(5, 0.3);
-        for (value, expected) in it.cumulative.iter().zip(expected) {
-            assert!((value / it.cumulative[5] - expected).abs() < 1e-12);
-        }
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let all = Binomial::new(7, 1.0);
-        assert!((0..100).all(|_| all.draw(&mut rng) == 7));
-        let large = Binomial::new(50_000, 0.2);
-        let mean = (0..1000).map(|_| large.draw(&mut rng) as f64).sum::<f64>() / 1000.0;
-        // Standard error: √(50 000 × 0.2 × 0.8 / 1000) = 2.8.
-        assert!((mean - 10_000.0).abs() < 12.0, "{mean}");
-    }
-
-    /// All nⁿ draws of three images against the drawn frequencies.
-    #[test]
-    fn draws_follow_the_exhaustive_law() {
-        // Points 0, ½, 1; images: only ½ right, only 0 right, right everywhere.
-        let keys = [0b010, 0b001, 0b111];
-        let paired = Paired::from_keys(&keys, 1, 3).unwrap();
-        assert_eq!(paired.correct, [2, 2, 1]);
-        let gain = |acc: &[f64]| ((acc[1] - acc[0].max(acc[2])) * 3.0).round() as i64;
-        let mut exact = std::collections::BTreeMap::<i64, f64>::new();
-        for draw in 0..27 {
-            let images = [draw % 3, draw / 3 % 3, draw / 9];
-            let acc = [0, 1, 2].map(|point| {
-                images.iter().filter(|&&i: &&usize| keys[i] >> point & 1 == 1).count() as f64 / 3.0
-            });
-            *exact.entry(gain(&acc)).or_default() += 1.0 / 27.0;
-        }
-        let draws = 40_000;
-        let mut seen = std::collections::BTreeMap::<i64, f64>::new();
-        for draw in resample(&paired, 3, 0, draws).chunks_exact(3) {
-            *seen.entry(gain(draw)).or_default() += 1.0 / draws as f64;
-        }
-        assert_eq!(exact.keys().collect::<Vec<_>>(), seen.keys().collect::<Vec<_>>());
-        for (value, p) in exact {
-            let tolerance = 5.0 * (p * (1.0 - p) / draws as f64).sqrt();
-            assert!((seen[&value] - p).abs() < tolerance, "{value}: {} for {p}", seen[&value]);
-        }
-    }
 
     /// Against the normal law: of one quantity the 97.5 % point, of four
     /// independent ones Šidák's.

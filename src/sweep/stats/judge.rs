@@ -3,8 +3,11 @@
 use super::super::event::Outcome;
 use super::super::ids::{AlphaId, DatasetId, VariantId};
 use super::super::state::SweepState;
-use super::bootstrap::{DRAWS, TAIL, basic, resample, sure_maximum};
-use super::paired::{Paired, known_points};
+use super::bootstrap::{TAIL, basic, sure_maximum};
+use super::chord::{below, deepest, drawn_below, highest};
+use super::memo::Memo;
+use super::paired::known_points;
+use super::replicates::{Replicates, whole};
 use super::{Interval, ood_datasets};
 
 /// Images of a dataset under which a partial result is too early to judge.
@@ -110,10 +113,10 @@ pub struct Judgement {
 }
 
 /// Gain of interpolating over the better end. Compared on the images measured
-/// at every point that takes part; interval by paired bootstrap (2000 draws,
-/// seeded by the header's seed), where every draw chooses its own best point
-/// and better end, reflected (basic). `None` when an end or every point between
-/// is missing, or no OOD dataset is there.
+/// at every point that takes part; interval by paired Poisson bootstrap (2000
+/// draws, seeded by the header's seed; see `weights`), where every draw chooses
+/// its own best point and better end, reflected (basic). `None` when an end or
+/// every point between is missing, or no OOD dataset is there.
 #[must_use]
 pub fn gain(state: &SweepState, variant: VariantId) -> Option<Gain> {
     Sampled::ood(state, variant)?.gain(state)
@@ -150,12 +153,7 @@ pub fn judge(state: &SweepState, variant: VariantId) -> Judgement {
     let barriers: Vec<_> = kept(state)
         .filter_map(|dataset| {
             let points = known_points(state, variant, dataset);
-            // The OOD mean has resampled its datasets already.
-            let shared = ood.as_ref().and_then(|ood| ood.only(dataset, &points));
-            let sampled = match shared {
-                Some(sampled) => sampled,
-                None => Sampled::new(state, variant, &[dataset], points)?,
-            };
+            let sampled = Sampled::new(state, variant, &[dataset], points)?;
             Some((dataset, sampled.barrier(looks)))
         })
         .collect();
@@ -261,22 +259,19 @@ pub fn signed(value: f64) -> String {
     }
 }
 
-/// Datasets measured at the same points, with their bootstrap draws.
+/// The mean over datasets measured at the same points, with its bootstrap draws.
 struct Sampled {
     points: Vec<AlphaId>,
     /// α of each point.
     alphas: Vec<f64>,
-    sets: Vec<SampledSet>,
-}
-
-#[derive(Clone)]
-struct SampledSet {
-    dataset: DatasetId,
-    images: usize,
-    owed: usize,
-    accuracy: Vec<f64>,
-    /// Accuracies of the draws, up to a number common to a draw.
-    draws: std::sync::Arc<[f64]>,
+    /// Images of each dataset.
+    images: Vec<usize>,
+    /// True when those are all images of every dataset.
+    complete: bool,
+    /// Mean accuracy at each point, as a fraction.
+    mean: Vec<f64>,
+    /// `[point][draw]`: the same in every draw.
+    draws: Vec<Vec<f64>>,
 }
 
 impl Sampled {
@@ -293,19 +288,33 @@ impl Sampled {
         if !ends || alphas.len() < 3 || datasets.is_empty() {
             return None;
         }
-        let seed = state.header()?.seed;
-        let set = |&dataset: &DatasetId| {
-            let paired = Paired::of(state, variant, dataset, &points)?;
-            Some(SampledSet {
-                dataset,
-                images: paired.images,
-                owed: state.datasets()[dataset.index()].images,
-                accuracy: paired.accuracy(),
-                draws: resample(&paired, seed, dataset.index() as u64, DRAWS).into(),
-            })
+        let n = datasets.len() as f64;
+        let mut it = Self {
+            images: Vec::with_capacity(datasets.len()),
+            complete: true,
+            mean: vec![0.0; points.len()],
+            draws: Vec::new(),
+            points,
+            alphas,
         };
-        let sets = datasets.iter().map(set).collect::<Option<Vec<_>>>()?;
-        Some(Self { points, alphas, sets })
+        for &dataset in datasets {
+            let of = |sums: &Replicates| (sums.images, sums.accuracy(), sums.draws());
+            let (images, accuracy, mut draws) =
+                Memo::replicates(state, variant, dataset, &it.points, of)?;
+            it.images.push(images);
+            it.complete &= images == state.datasets()[dataset.index()].images;
+            it.mean.iter_mut().zip(accuracy).for_each(|(sum, value)| *sum += value);
+            draws.iter_mut().flatten().for_each(|value| *value /= n);
+            if it.draws.is_empty() {
+                it.draws = draws;
+            } else {
+                let all = it.draws.iter_mut().flatten().zip(draws.iter().flatten());
+                all.for_each(|(sum, value)| *sum += value);
+            }
+        }
+        it.mean.iter_mut().for_each(|sum| *sum /= n);
+        it.draws = whole(it.draws);
+        Some(it)
     }
 
     /// The OOD datasets at the points all of them know.
@@ -319,95 +328,52 @@ impl Sampled {
         Self::new(state, variant, &datasets, points)
     }
 
-    /// One of the datasets alone, when it is in here at just these points.
-    fn only(&self, dataset: DatasetId, points: &[AlphaId]) -> Option<Self> {
-        let set = self.sets.iter().find(|set| set.dataset == dataset)?;
-        (self.points == points).then(|| Self {
-            points: self.points.clone(),
-            alphas: self.alphas.clone(),
-            sets: vec![set.clone()],
-        })
-    }
-
-    /// Mean accuracy over the datasets at each point, as fractions.
-    fn mean(&self) -> Vec<f64> {
-        let n = self.sets.len() as f64;
-        let at = |point: usize| self.sets.iter().map(|set| set.accuracy[point]).sum::<f64>() / n;
-        (0..self.points.len()).map(at).collect()
-    }
-
-    /// `statistic` of the mean accuracies of every draw.
-    fn of_draws(&self, statistic: impl Fn(&[f64]) -> f64) -> Vec<f64> {
-        let (points, scale) = (self.points.len(), 1.0 / self.sets.len() as f64);
-        let mut mean = vec![0.0; points];
-        let draw = |draw: usize| {
-            mean.fill(0.0);
-            for set in &self.sets {
-                let values = &set.draws[draw * points..(draw + 1) * points];
-                mean.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * scale);
-            }
-            statistic(&mean)
-        };
-        (0..DRAWS).map(draw).collect()
-    }
-
-    fn complete(&self) -> bool {
-        self.sets.iter().all(|set| set.images == set.owed)
-    }
-
     fn fewest(&self) -> usize {
-        self.sets.iter().map(|set| set.images).min().unwrap_or(0)
+        self.images.iter().copied().min().unwrap_or(0)
     }
 
     fn gain(&self, state: &SweepState) -> Option<Gain> {
-        let mean = self.mean();
-        let last = mean.len() - 1;
-        let statistic = |mean: &[f64]| {
-            let inner = mean[1..last].iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            100.0 * (inner - mean[0].max(mean[last]))
-        };
-        let inner = mean[1..last].iter().enumerate();
+        let last = self.mean.len() - 1;
+        let (zeroshot, finetuned) = (self.mean[0], self.mean[last]);
+        let inner = self.mean[1..last].iter().enumerate();
         let best = inner.reduce(|best, it| if it.1 > best.1 { it } else { best })?;
+        let mut draws = highest(&self.draws[1..last]);
+        let ends = self.draws[0].iter().zip(&self.draws[last]);
+        for (best, (zeroshot, finetuned)) in draws.iter_mut().zip(ends) {
+            *best = 100.0 * (*best - zeroshot.max(*finetuned));
+        }
         let path = |alpha: &AlphaId| {
             let it = state.alphas()[alpha.index()];
             it.is_end() || it.is_interior()
         };
         let grid = (0..state.alphas().len()).map(AlphaId).filter(path);
         Some(Gain {
-            points: basic(statistic(&mean), self.of_draws(statistic)),
+            points: basic(100.0 * (best.1 - zeroshot.max(finetuned)), draws),
             best_alpha: self.points[best.0 + 1],
             best: *best.1,
-            zeroshot: mean[0],
-            finetuned: mean[last],
-            images: (self.fewest(), self.sets.iter().map(|set| set.images).sum()),
-            complete: self.complete(),
+            zeroshot,
+            finetuned,
+            images: (self.fewest(), self.images.iter().sum()),
+            complete: self.complete,
             left_out: grid.filter(|id| !self.points.contains(id)).collect(),
         })
     }
 
     fn barrier(&self, looks: usize) -> Barrier {
-        let mean = self.mean();
-        let last = mean.len() - 1;
-        let below = |mean: &[f64], point: usize| {
-            let alpha = self.alphas[point];
-            (1.0 - alpha) * mean[0] + alpha * mean[last] - mean[point]
-        };
-        let statistic =
-            |mean: &[f64]| 100.0 * (1..last).map(|p| below(mean, p)).fold(0.0, f64::max);
-        let value = statistic(&mean);
-        let Interval { value, lo, hi } = basic(value, self.of_draws(statistic));
-        let depths: Vec<f64> = (1..last).map(|p| 100.0 * below(&mean, p)).collect();
-        let drawn: Vec<_> =
-            (1..last).map(|p| self.of_draws(|mean| 100.0 * below(mean, p))).collect();
-        let highest = (1..last)
-            .reduce(|a, b| if below(&mean, b) > below(&mean, a) { b } else { a })
-            .filter(|&point| below(&mean, point) > 0.0);
+        let percent = |depths: Vec<f64>| depths.into_iter().map(|it| 100.0 * it).collect();
+        let depths: Vec<f64> = percent(below(&self.alphas, &self.mean));
+        let drawn = drawn_below(&self.alphas, &self.draws);
+        let drawn: Vec<Vec<f64>> = drawn.into_iter().map(percent).collect();
+        let mut worst = highest(&drawn);
+        worst.iter_mut().for_each(|draw| *draw = draw.max(0.0));
+        let deepest = deepest(&depths);
+        let Interval { value, lo, hi } = basic(deepest.map_or(0.0, |(_, depth)| depth), worst);
         Barrier {
             points: Interval { value, lo: lo.max(0.0), hi },
             sure: sure_maximum(&depths, &drawn, TAIL / looks.max(1) as f64).max(0.0),
-            alpha: highest.map(|point| self.points[point]),
+            alpha: deepest.map(|(point, _)| self.points[point + 1]),
             images: self.fewest(),
-            complete: self.complete(),
+            complete: self.complete,
         }
     }
 }

@@ -5,11 +5,15 @@
 //! (gain, barrier) are percentage points; each item says which.
 
 mod bootstrap;
+mod chord;
 mod intervals;
 mod judge;
 mod layers;
+mod memo;
 mod paired;
+mod replicates;
 mod versus;
+mod weights;
 
 pub use intervals::{mcnemar, paired_interval, wilson};
 pub use judge::{Barrier, Gain, Judgement, Verdict, barrier, gain, judge, ood_barrier, signed};
@@ -18,6 +22,7 @@ pub use layers::{
     Sharpness, Thresholds, claim, correlate, correlations, curvature, layer_barriers, layer_path,
     robust_scores, sharpness, sharpness_and_ood, stragglers,
 };
+pub(super) use memo::{DifferenceKey, Memo};
 pub use paired::{Difference, paired_difference};
 pub use versus::{Place, Versus, mean_difference, versus};
 

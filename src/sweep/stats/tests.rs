@@ -372,6 +372,8 @@ proptest! {
     }
 }
 
+mod bootstrap;
+
 mod two_runs {
     use super::*;
 

@@ -1,9 +1,11 @@
 //! Two points compared over all datasets of a role: of one run, or of two.
 
-use super::super::ids::{AlphaId, CellId, DatasetId, RoundId, VariantId};
+use super::super::ids::{AlphaId, CellId, DatasetId, VariantId};
 use super::super::spec::Role;
 use super::super::state::SweepState;
-use super::{Interval, accuracy, paired_interval};
+use super::memo::Memo;
+use super::paired::Changes;
+use super::{Interval, accuracy};
 
 /// One variant at one point of a run's grid.
 #[derive(Clone, Copy, Debug)]
@@ -102,18 +104,13 @@ fn paired(from: Place<'_>, to: Place<'_>, (a, b): Pair) -> Option<Interval> {
         let Place { variant, alpha, .. } = it;
         CellId { variant, dataset, alpha }
     };
-    let (before, after) = (from.run.cell(cell(from, a))?, to.run.cell(cell(to, b))?);
-    let rounds = from.run.datasets().get(a.index())?.rounds.len();
-    let (mut gained, mut lost, mut images) = (0, 0, 0);
-    for round in (0..rounds).map(RoundId) {
-        let (Some(a), Some(b)) = (before.hits(round), after.hits(round)) else { continue };
-        for (a, b) in a.iter().zip(b.iter()) {
-            gained += usize::from(b && !a);
-            lost += usize::from(a && !b);
-            images += 1;
-        }
-    }
-    paired_interval(gained, lost, images)
+    let (first, second) = (cell(from, a), cell(to, b));
+    let changes = if std::ptr::eq(from.run, to.run) {
+        Memo::changes(from.run, first, second)?
+    } else {
+        Changes::between(from.run.cell(first)?, to.run.cell(second)?)
+    };
+    changes.interval()
 }
 
 /// As if the images had nothing to do with each other (Newcombe 1998, from

@@ -1,8 +1,9 @@
 //! Barriers of layer-wise paths: accuracy while one layer alone moves
 //! (Adilova et al. 2024).
 
-use super::super::bootstrap::{DRAWS, resample};
-use super::super::paired::Paired;
+use super::super::chord::{below, deepest, drawn_below, highest};
+use super::super::replicates::{Replicates, whole};
+use super::super::weights::Weights;
 use crate::sweep::event::Bits;
 use crate::sweep::ids::{AlphaId, DatasetId, LayerId, ProbeCell, ProbeId, VariantId};
 use crate::sweep::probe::{PathResult, Probe, ProbeResult};
@@ -18,8 +19,8 @@ pub struct LayerBarrier {
     pub dataset: DatasetId,
     /// Height, percentage points.
     pub value: f64,
-    /// Standard error by paired bootstrap over images (every draw chooses its
-    /// own highest point), percentage points.
+    /// Standard error by paired Poisson bootstrap over images (every draw
+    /// chooses its own highest point), percentage points.
     pub stderr: f64,
     /// Where it is highest; `None` where there is none.
     pub alpha: Option<AlphaId>,
@@ -82,33 +83,39 @@ fn layer_barrier(
     if points.len() < 3 || first.1 != 0.0 || last.1 != 1.0 {
         return None;
     }
-    let hits: Vec<&Bits> = points.iter().map(|(_, _, result)| &result.hits).collect();
-    let paired = Paired::from_hits(points.len(), [hits.as_slice()])?;
-    let end = points.len() - 1;
-    let below = |accuracy: &[f64], point: usize| {
-        let alpha = points[point].1;
-        (1.0 - alpha) * accuracy[0] + alpha * accuracy[end] - accuracy[point]
-    };
-    let barrier = |accuracy: &[f64]| (1..end).map(|p| below(accuracy, p)).fold(0.0, f64::max);
-    let accuracy = paired.accuracy();
-    let value = barrier(&accuracy);
+    let key = (probe, variant, layer, dataset);
+    let ids: Vec<AlphaId> = points.iter().map(|(id, ..)| *id).collect();
+    let complete = ids.len() == state.alphas().iter().filter(|it| inside(it.get())).count();
     let seed = state.header()?.seed;
-    // A stream of its own for each layer and dataset, apart from the sweep's.
-    let stream = ((layer.index() as u64 + 1) << 32) | dataset.index() as u64;
-    let draws: Vec<f64> =
-        resample(&paired, seed, stream, DRAWS).chunks_exact(points.len()).map(barrier).collect();
-    let mean = draws.iter().sum::<f64>() / draws.len() as f64;
-    let variance = draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>();
-    let highest = (1..end)
-        .reduce(|a, b| if below(&accuracy, b) > below(&accuracy, a) { b } else { a })
-        .filter(|&point| below(&accuracy, point) > 0.0);
+    // Results never change: it is made anew only where there are more.
+    state.memo.barrier(key, &ids, || of_points(seed, (layer, dataset), &points, complete))
+}
+
+fn of_points(
+    seed: u64,
+    (layer, dataset): (LayerId, DatasetId),
+    points: &[(AlphaId, f64, &PathResult)],
+    complete: bool,
+) -> Option<LayerBarrier> {
+    let hits: Vec<&Bits> = points.iter().map(|(_, _, result)| &result.hits).collect();
+    let mut sums = Replicates::new(points.len());
+    sums.add(&mut Weights::new(seed, dataset.index() as u64), 0, &hits);
+    if sums.images == 0 {
+        return None;
+    }
+    let alphas: Vec<f64> = points.iter().map(|(_, alpha, _)| *alpha).collect();
+    let deepest = deepest(&below(&alphas, &sums.accuracy()));
+    let mut worst = highest(&drawn_below(&alphas, &whole(sums.draws())));
+    worst.iter_mut().for_each(|draw| *draw = draw.max(0.0));
+    let mean = worst.iter().sum::<f64>() / worst.len() as f64;
+    let squares = worst.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>();
     Some(LayerBarrier {
         layer,
         dataset,
-        value: 100.0 * value,
-        stderr: 100.0 * (variance / (draws.len() - 1) as f64).sqrt(),
-        alpha: highest.map(|point| points[point].0),
-        images: paired.images,
-        complete: points.len() == state.alphas().iter().filter(|a| inside(a.get())).count(),
+        value: 100.0 * deepest.map_or(0.0, |(_, depth)| depth),
+        stderr: 100.0 * (squares / (worst.len() as f64 - 1.0).max(1.0)).sqrt(),
+        alpha: deepest.map(|(point, _)| points[point + 1].0),
+        images: sums.images,
+        complete,
     })
 }

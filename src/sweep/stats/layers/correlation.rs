@@ -4,7 +4,8 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::super::bootstrap::{DRAWS, quantile};
+use super::super::bootstrap::quantile;
+use super::super::weights::DRAWS;
 use super::super::{Interval, ood_mean};
 use super::estimate::sharpness;
 use crate::sweep::ids::{AlphaId, LayerId, ProbeCell, ProbeId, VariantId};

@@ -149,6 +149,9 @@ enum Cmd {
         /// Other runs, shown beside it on the compare screen
         #[arg(value_name = "OTHER")]
         beside: Vec<PathBuf>,
+        /// What measures when more is asked of a run that is over
+        #[command(flatten)]
+        device: Device,
     },
     /// The runs there are: list, open, compare, rename, delete
     Runs(runs::Args),
@@ -309,13 +312,17 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         None => screen::open(&cli, runs, screen(alerts)),
         Some(Cmd::Sweep(sweep)) => run_sweep(sweep, &config, runs, alerts),
-        Some(Cmd::Watch { dir, beside }) => screen::watch(&dir, beside, screen(alerts)),
+        Some(Cmd::Watch { dir, beside, device }) => {
+            screen::watch(&dir, beside, &device, screen(alerts))
+        }
         Some(Cmd::Runs(args)) => {
             let runs =
                 runs.context("this system names no folder for runs: give one with --runs")?;
             match args.run(&runs)? {
                 runs::Left::Done(code) => Ok(code),
-                runs::Left::Watch(dir) => screen::watch(&dir, Vec::new(), screen(alerts)),
+                runs::Left::Watch(dir) => {
+                    screen::watch(&dir, Vec::new(), &Device::default(), screen(alerts))
+                }
                 runs::Left::Screen(filter) => screen::library(runs, filter, screen(alerts)),
             }
         }

@@ -92,9 +92,8 @@ pub fn run(
                 }
             }
             Ok(Update::Progress(progress)) => show.progress(&progress, &state),
-            Ok(Update::Said(_, text)) => show.say(&text),
             Ok(Update::Stands(Some(why))) => show.say(&format!("error: {why}")),
-            Ok(Update::Stands(None) | Update::Link(_)) => {}
+            Ok(Update::Stands(None) | Update::Link(_) | Update::NotTaken(_)) => {}
             Ok(Update::Ended(ended)) => break ended,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
@@ -262,6 +261,7 @@ impl Show {
                     self.round(round, state);
                 }
             }
+            Event::Refused { why, .. } => self.say(&format!("refused: {why}")),
             Event::Notice { level, text } => {
                 let word = if *level == Level::Error { "error" } else { "note" };
                 self.say(&format!("{word}: {text}"));

@@ -38,7 +38,7 @@ pub use host::{Host, list};
 
 use crate::alert::{Alerts, Verdicts};
 use crate::app::setup::{self, Demo, Job, Starting};
-use crate::app::{Effect, Message, Mode, Model, update};
+use crate::app::{Effect, Message, Mode, Model, Screen, update};
 use crate::session::{SessionHandle, Waker};
 use crate::sweep::command::Command;
 use crate::terminal::{self, Guard, Input, Tty};
@@ -57,10 +57,11 @@ pub enum Begin {
     Demo(Demo, String),
     /// This sweep.
     Job(Box<Job>),
-    /// Another program's run, by its folder, and others beside it.
-    Watch(PathBuf, Vec<PathBuf>),
-    /// The runs in the library's folder.
-    Library,
+    /// Another program's run, by its folder, and others beside it. What measures
+    /// when more is asked of it.
+    Watch(PathBuf, Vec<PathBuf>, String),
+    /// The runs in the library's folder; likewise.
+    Library(String),
 }
 
 /// What reaches the loop from other threads.
@@ -242,19 +243,23 @@ impl Loop {
                 self.run_effects(effects.into_iter().map(Effect::Setup).collect(), screen);
             }
             Begin::Demo(demo, device) => {
+                self.model.screen = Screen::Live;
                 self.model.setup.starting = named(format!("the demo ({})", demo.name()));
                 self.ask(setup::Effect::Demo(0, demo, device));
             }
             Begin::Job(job) => {
+                self.model.screen = Screen::Live;
                 self.model.setup.starting = named("the sweep".into());
                 self.ask(setup::Effect::Start(0, job));
             }
-            Begin::Library => {
+            Begin::Library(device) => {
+                self.device = device;
                 self.from_command_line = false;
                 let effects = self.model.library.look();
                 self.run_effects(effects.into_iter().map(Effect::Library).collect(), screen);
             }
-            Begin::Watch(dir, beside) => {
+            Begin::Watch(dir, beside, device) => {
+                self.device = device;
                 self.beside = beside;
                 self.model.setup.starting = named(dir.display().to_string());
                 let waker = Arc::clone(&self.waker);

@@ -27,8 +27,9 @@ pub enum Update {
     Progress(Progress),
     /// Of a run that is only watched: who measures it, now.
     Link(Link),
-    /// Something a person should know that is no part of the run.
-    Said(Level, String),
+    /// Of a run that is only watched: what was asked did not reach whoever measures
+    /// it, and why.
+    NotTaken(String),
     /// The sweep stands still, and why; `None`: it goes on. Not in the journal,
     /// since there is no room in it just then.
     Stands(Option<String>),
@@ -239,6 +240,7 @@ fn record(event: &Event) {
         Event::Notice { level: Level::Info, text } => tracing::info!("{text}"),
         Event::Notice { level: Level::Warning, text } => tracing::warn!("{text}"),
         Event::Notice { level: Level::Error, text } => tracing::error!("{text}"),
+        Event::Refused { why, .. } => tracing::error!("refused: {why}"),
         Event::CellFailed { cell, round, message } => {
             tracing::error!("not measured: {cell:?} {round:?}: {message}");
         }

@@ -340,6 +340,47 @@ fn the_summary_is_plain_and_narrow() {
     assert_eq!(summary(&empty), "");
 }
 
+/// An error that was mended since is history.
+#[test]
+fn the_summary_tells_of_what_still_holds() {
+    let script = Script::good();
+    let mut events = script.whole();
+    let cell = Script::cell(1, 3);
+    let at = events
+        .iter()
+        .position(|it| matches!(it, Event::Measured(m) if m.cell == cell && m.round == RoundId(1)))
+        .unwrap();
+    let message = "evaluate noto: the device was lost".to_string();
+    let failed = Event::CellFailed { cell, round: RoundId(1), message };
+    let summary_of = |events: &[Event], end: Result<Outcome, String>| {
+        let mut model = fold(events, Look::default(), (80, 24));
+        update(&mut model, Message::NotTaken("a line was closed".into()));
+        update(&mut model, Message::Ended(end));
+        summary(&model)
+    };
+    events.insert(at, failed.clone());
+    let mended = summary_of(&events, Ok(Outcome::Complete));
+    assert!(!mended.contains("error"), "{mended}");
+    // Not measured after all.
+    events.remove(at + 1);
+    let broken = summary_of(&events, Ok(Outcome::Partial));
+    assert_eq!(broken.matches("error: ").count(), 1, "{broken}");
+    assert!(broken.contains("at α 0.3: evaluate noto: the device was lost"), "{broken}");
+    let ended = summary_of(&events, Err("no worker is left".into()));
+    assert!(ended.contains("error: no worker is left"), "{ended}");
+    // Many are counted.
+    for alpha in 0..8 {
+        let cell = Script::cell(2, alpha);
+        let gone = |it: &Event| matches!(it, Event::Measured(m) if m.cell == cell);
+        events.retain(|it| !gone(it));
+        let message = "no".to_string();
+        events.push(Event::CellFailed { cell, round: RoundId(0), message });
+    }
+    let many = summary_of(&events, Ok(Outcome::Partial));
+    assert_eq!(many.matches("error: ").count(), 5, "{many}");
+    assert!(many.contains("and 4 more of these"), "{many}");
+}
+
 /// However the events are batched, the model ends the same.
 #[test]
 fn live_equals_replay() {

@@ -6,9 +6,9 @@ mod script;
 use alphascope::app::contest::RivalId;
 use alphascope::app::keymap::bindings;
 use alphascope::app::sheet::Sheet;
-use alphascope::app::{Effect, Key, Look, Message, Mode, Model, Screen, Tab, update};
+use alphascope::app::{Effect, Key, Link, Look, Message, Mode, Model, Screen, Tab, update};
 use alphascope::sweep::command::Command;
-use alphascope::sweep::event::Event;
+use alphascope::sweep::event::{Event, Outcome};
 use alphascope::sweep::ids::{AlphaId, LayerId, ProbeCell, ProbeId, VariantId};
 use alphascope::sweep::probe::Probe;
 use alphascope::sweep::spec::{DoctorSpec, Layers, Method, SharpnessSpec};
@@ -289,7 +289,7 @@ fn relations_are_ranked_and_the_claim_does_not_say_more() {
 #[test]
 fn a_sweep_that_has_ended_is_asked_all_the_same() {
     let mut model = fold(&Script::good().whole(), Look::default(), (80, 24));
-    update(&mut model, Message::Ended(Ok(alphascope::sweep::event::Outcome::Complete)));
+    update(&mut model, Message::Ended(Ok(Outcome::Complete)));
     assert!(!model.running());
     let asked = type_in(&mut model, "2j ");
     let [Command::AddVariant { variant }] = &asked[..] else { unreachable!("{asked:?}") };
@@ -305,6 +305,66 @@ fn a_sweep_that_has_ended_is_asked_all_the_same() {
     update(&mut model, Message::NotResumed("the journal is locked".into()));
     assert_eq!(model.live.requested, Default::default());
     assert!(model.live.word.as_deref().unwrap().contains("the journal is locked"));
+}
+
+/// What is refused waits no more, and the reason is told: to who asked on the last
+/// line, to all in the log.
+#[test]
+fn what_is_refused_leaves_with_its_reason() {
+    let mut model = measured();
+    let asked = type_in(&mut model, "2j ");
+    let [Command::AddVariant { variant }] = &asked[..] else { unreachable!("{asked:?}") };
+    assert_eq!(model.layers.edits, variant.sparsify);
+    let refuse = |model: &mut Model, command: &Command| {
+        let (command, why) = (Box::new(command.clone()), "no such layer".to_string());
+        tell(model, Event::Refused { command, why });
+    };
+    refuse(&mut model, &asked[0]);
+    assert_eq!(model.live.requested, Default::default());
+    assert_eq!(model.layers.edits, [], "the layer is shown as it is measured");
+    assert!(model.live.word.as_deref().unwrap().contains("no such layer"));
+    assert!(model.log.back().unwrap().text.contains("refused: no such layer"));
+    // Asked again it is asked anew.
+    assert_eq!(type_in(&mut model, " "), asked);
+    // Of several, the one; and not what another screen asked.
+    let asked = type_in(&mut model, "D");
+    assert!(model.live.requested.doctor && model.doctor);
+    model.live.word = None;
+    let other = Command::Skip { dataset: alphascope::sweep::ids::DatasetId(0) };
+    refuse(&mut model, &other);
+    assert!(model.live.word.is_none());
+    refuse(&mut model, &asked[0]);
+    assert!(!model.live.requested.doctor && !model.doctor);
+    assert_eq!(model.live.requested.variants.len(), 1);
+    // Whoever measures did not take any of it.
+    update(&mut model, Message::NotTaken("the line was closed".into()));
+    assert_eq!(model.live.requested, Default::default());
+    assert_eq!(model.layers.edits, []);
+    assert!(model.live.word.as_deref().unwrap().contains("the line was closed"));
+}
+
+#[test]
+fn a_watched_run_that_is_over_is_asked_when_nobody_measures_it() {
+    let over = |outcome, link: Link| {
+        let mut model = fold(&Script::good().whole(), Look::default(), (80, 24));
+        tell(&mut model, Event::Finished { outcome, seconds: 1.0 });
+        model.mode = Mode::Watch;
+        update(&mut model, Message::Link(link));
+        let asked = type_in(&mut model, "2j ");
+        (asked.len(), model.live.word)
+    };
+    assert_eq!(over(Outcome::Complete, Link::Nobody), (1, None));
+    assert_eq!(over(Outcome::Partial, Link::Nobody), (1, None));
+    // Before that is known, where it is another's, and where it would go on with all
+    // that was stopped, nothing is asked.
+    for (outcome, link, why) in [
+        (Outcome::Complete, Link::Unknown, "ended"),
+        (Outcome::Complete, Link::Apart("another machine".into()), "ended"),
+        (Outcome::Stopped, Link::Nobody, "--resume"),
+    ] {
+        let (asked, word) = over(outcome, link);
+        assert!(asked == 0 && word.as_deref().is_some_and(|it| it.contains(why)), "{word:?}");
+    }
 }
 
 #[test]

@@ -215,6 +215,16 @@ fn what_cannot_join_is_said() {
     for (text, word) in std::iter::zip(&said, ["blok.1", "amount", "draws", "dataset"]) {
         assert!(text.contains(word), "{text}");
     }
+    // Each is journalled as it was asked, so that whoever asked can tell.
+    let refused: Vec<Command> = journal::read(dir.path())
+        .unwrap()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Refused { command, .. } => Some(*command),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(refused, asked);
     assert_eq!((state.variants().len(), state.probes().len()), (2, 0));
     assert_eq!(results(&state), results(&plain(&header, &[])));
 }

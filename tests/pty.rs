@@ -424,6 +424,42 @@ fn a_sweep_that_has_ended_goes_on_for_a_toggle_and_for_the_doctor() {
     it.check_restored();
 }
 
+/// It belongs to nobody until more is asked of it.
+#[test]
+fn a_watched_run_that_is_over_goes_on_when_more_is_asked() {
+    let rig = Rig::new();
+    let sweep = ["sweep", "--demo", "--sim", "--sim-ms", "0", "--out", rig.out()];
+    let (code, _, error) = rig.output(&sweep);
+    assert_eq!(code, 0, "{error}");
+    let mut it = rig.start(&["watch", "--sim", "--sim-ms", "0", rig.out()]);
+    it.until("the end", |screen| screen.contains("complete"));
+    assert_eq!(journal(&rig, "started").len(), 1);
+    it.press("2");
+    it.until("the key that asks", |screen| screen.contains("sparsify"));
+    it.press("j ");
+    rig.until_journal("\"variant_added\"");
+    it.until("in force", |screen| screen.contains("● delta 50 %"));
+    rig.until_journal_times("\"finished\"", 2);
+    it.until("the end of it", |screen| screen.contains("complete") && screen.contains("q leave"));
+    it.press("q");
+    assert_eq!(it.wait(), 0, "{}", it.text());
+    it.check_restored();
+    assert_eq!((journal(&rig, "started").len(), journal(&rig, "header").len()), (2, 1));
+}
+
+#[test]
+fn the_demo_begins_on_the_live_screen() {
+    let rig = Rig::new();
+    let mut it = demo(&rig);
+    it.film();
+    it.until("the curves", |screen| screen.contains("OOD mean"));
+    let frames = it.frames();
+    assert!(frames.iter().any(|it| it.contains("loading the demo (")), "{frames:#?}");
+    assert!(!frames.iter().any(|it| it.contains("set up a sweep")), "{frames:#?}");
+    it.signal(Signal::TERM);
+    assert_eq!(it.wait(), 3);
+}
+
 #[test]
 fn a_point_is_written_as_a_checkpoint_and_never_over_a_file_unasked() {
     let rig = Rig::new();

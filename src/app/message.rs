@@ -40,6 +40,8 @@ pub enum Message {
     Ended(Result<Outcome, String>),
     /// The session that ended could not go on with what was asked of it.
     NotResumed(String),
+    /// What was asked did not reach whoever measures.
+    NotTaken(String),
     /// A checkpoint was written (what it is, in lines), or not.
     Merged(Result<String, Refused>),
     /// Another run was read, to be shown beside this one.

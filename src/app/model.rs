@@ -223,12 +223,20 @@ impl Model {
     }
 
     /// True while what a person asks for can still be measured: by a sweep of our
-    /// own, which goes on where it has ended, or by one that hears us. Keys that ask
-    /// are offered only then.
+    /// own or one that is free, which go on where they have ended, or by one that
+    /// hears us. Keys that ask are offered only then.
     #[must_use]
     pub fn can_ask(&self) -> bool {
         let heard = self.link == Link::Attached && self.running();
-        self.run.header().is_some() && (self.mode == Mode::Own || heard)
+        self.run.header().is_some() && (self.mode == Mode::Own || heard || self.is_free())
+    }
+
+    /// True for a watched run that is over and that nobody measures: it becomes our
+    /// own where more is asked of it.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        let over = matches!(self.run.outcome, Some(Outcome::Complete | Outcome::Partial));
+        over && self.mode == Mode::Watch && self.link == Link::Nobody && self.ended.is_none()
     }
 
     /// True while a sweep measures that takes commands from here.

@@ -4,9 +4,13 @@ use super::board::{Board, Curve, Interval, State};
 use super::format;
 use super::look::{Charset, spell};
 use super::model::Model;
-use crate::sweep::event::{Level, Outcome};
-use crate::sweep::ids::VariantId;
+use crate::sweep::event::Outcome;
+use crate::sweep::ids::{AlphaId, CellId, ProbeCell, VariantId};
 use crate::sweep::spec::Role;
+use crate::sweep::state::Status;
+
+/// Errors that a summary tells of; of the rest, how many there are.
+const ERRORS: usize = 5;
 
 /// Columns a summary keeps to.
 pub const WIDTH: usize = 80;
@@ -50,14 +54,48 @@ pub fn summary(model: &Model) -> String {
         let Interval { value, lo, hi } = barrier.points;
         lines.push(format!("largest barrier {value:.1} points [{lo:.1}, {hi:.1}], {name}"));
     }
-    let errors = model.log.iter().filter(|line| line.level == Level::Error);
-    lines.extend(errors.take(5).map(|line| format!("error: {}", line.text)));
+    let errors = errors(model);
+    lines.extend(errors.iter().take(ERRORS).map(|text| format!("error: {text}")));
+    if let Some(more) = errors.len().checked_sub(ERRORS + 1) {
+        lines.push(format!("and {} more of these", more + 1));
+    }
     let mut text = String::new();
     for line in lines {
         text.push_str(&shorten(charset, line.trim_end(), WIDTH));
         text.push('\n');
     }
     text
+}
+
+/// What holds now: why it ended, and what could not be measured. What went wrong
+/// and was mended since is history, and in the log.
+fn errors(model: &Model) -> Vec<String> {
+    let run = &model.run;
+    let first = |text: &str| text.lines().next().unwrap_or("").to_string();
+    let end = match &model.ended {
+        Some(Err(why)) => Some(first(why)),
+        _ => None,
+    };
+    let alpha = |id: AlphaId| run.alphas().get(id.index()).map(|it| format::alpha(it.get()));
+    let of = |variant: VariantId| match run.variants().get(variant.index()) {
+        Some(it) if variant != VariantId::DENSE => format!(" of {}", it.name),
+        _ => String::new(),
+    };
+    let cell = |id: CellId| {
+        let Some(Status::Failed(why)) = run.status(id) else { return None };
+        let name = &run.datasets().get(id.dataset.index())?.name;
+        Some(format!("{name}{} at α {}: {}", of(id.variant), alpha(id.alpha)?, first(&why)))
+    };
+    let probe = |(id, why): (ProbeCell, &str)| {
+        let title = super::sheet::title(&run.probe(id.probe)?.probe);
+        let layer = id.layer.and_then(|layer| run.layer(layer));
+        let layer = layer.map_or("overall", |layer| layer.name.as_str());
+        let variant = of(id.variant);
+        Some(format!("{title} of {layer}{variant} at α {}: {}", alpha(id.alpha)?, first(why)))
+    };
+    let wanted = run.probes().iter().filter(|it| !it.cancelled);
+    let probes = wanted.flat_map(|it| it.failures()).filter_map(probe);
+    end.into_iter().chain(run.cell_ids().filter_map(cell)).chain(probes).collect()
 }
 
 fn outcome(model: &Model, board: &Board) -> String {

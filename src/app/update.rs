@@ -64,12 +64,11 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             }
         }
         Message::NotResumed(why) => {
-            let requested = std::mem::take(&mut model.live.requested);
-            let text = format!("the sweep cannot go on: {why}");
-            model.live.requested.stop = requested.stop;
-            model.live.word = Some(text.clone());
-            model.say(Level::Error, text);
+            let stop = model.live.requested.stop;
+            commands::unmet(model, format!("the sweep cannot go on: {why}"));
+            model.live.requested.stop = stop;
         }
+        Message::NotTaken(why) => commands::unmet(model, why),
         Message::Merged(result) => boxes::merged(model, result),
         Message::Guest(result) => boxes::guest(model, result),
         Message::Link(link) => {
@@ -130,6 +129,7 @@ fn on_event(model: &mut Model, event: &Event) {
         | Event::VariantAdded { .. }
         | Event::VariantDropped { .. }
         | Event::VariantTaken { .. } => layers::in_force(model, event),
+        Event::Refused { command, why } => commands::refused(model, command, why),
         Event::Notice { level, text } => model.say(*level, text.as_str()),
         Event::Started { devices, program, .. } => {
             let text = format!("{program} measures on {}", devices.join(", "));

@@ -55,10 +55,17 @@ pub fn open(cli: &Cli, runs: Option<PathBuf>, with: With<'_>) -> anyhow::Result<
 }
 
 /// The live screen on a run folder, others beside it.
-pub fn watch(dir: &Path, beside: Vec<PathBuf>, with: With<'_>) -> anyhow::Result<u8> {
+pub fn watch(
+    dir: &Path,
+    beside: Vec<PathBuf>,
+    device: &super::Device,
+    with: With<'_>,
+) -> anyhow::Result<u8> {
     let mut model = with.model(Screen::Live, Mode::Watch)?;
     model.setup.home = std::env::home_dir();
-    run(model, Begin::Watch(dir.into(), beside), Outside::default(), None, with.alerts)
+    let outside = Outside { sim: device.script(), ..Outside::default() };
+    let begin = Begin::Watch(dir.into(), beside, device.name(with.config));
+    run(model, begin, outside, None, with.alerts)
 }
 
 /// The run library.
@@ -66,7 +73,8 @@ pub fn library(runs: PathBuf, filter: String, with: With<'_>) -> anyhow::Result<
     let mut model = with.model(Screen::Library, Mode::Own)?;
     model.library.said = with.complaint;
     (model.library.folder, model.library.filter) = (Some(runs), filter);
-    run(model, Begin::Library, Outside::default(), None, with.alerts)
+    let device = super::Device::default().name(with.config);
+    run(model, Begin::Library(device), Outside::default(), None, with.alerts)
 }
 
 fn run(

@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::control::{self, AttachError, Client, Link, Replies};
 use crate::session::{Update, Waker};
 use crate::sweep::command::Command;
-use crate::sweep::event::Level;
 use crate::sweep::lock;
 
 /// Between two looks for somebody who listens.
@@ -92,7 +91,7 @@ fn hold(
                 for client in &mut clients {
                     if let Err(error) = client.send(&command) {
                         let text = format!("not asked: {error}");
-                        let _ = updates.send(Update::Said(Level::Error, text));
+                        let _ = updates.send(Update::NotTaken(text));
                         waker();
                     }
                 }
@@ -112,7 +111,7 @@ fn hear(mut replies: Replies, updates: &Sender<Update>, waker: &Waker) {
         if reply.get("ok") == Some(&Value::Bool(false)) {
             let why = reply.get("error").and_then(Value::as_str).unwrap_or("no reason was given");
             let text = format!("the sweep did not take what was asked: {why}");
-            let _ = updates.send(Update::Said(Level::Error, text));
+            let _ = updates.send(Update::NotTaken(text));
             waker();
         }
     }

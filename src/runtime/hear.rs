@@ -121,7 +121,7 @@ impl Loop {
                 }
                 Update::Progress(progress) => Message::Progress(progress),
                 Update::Link(link) => Message::Link(link),
-                Update::Said(level, text) => Message::Log(level, text),
+                Update::NotTaken(why) => Message::NotTaken(why),
                 Update::Stands(why) => Message::Stands(why),
                 Update::Ended(result) => {
                     session.ended = true;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Attached, Incoming, Loop, host};
-use crate::app::Message;
 use crate::app::save::{Order, Refused};
+use crate::app::{Message, Mode};
 use crate::session::SessionHandle;
 use crate::sweep::command::Command;
 use crate::terminal::{self, Tty};
@@ -36,6 +36,7 @@ impl Loop {
                 self.drain(screen);
             }
             Err(why) => {
+                self.watch_again();
                 self.fold(Message::NotResumed(why), screen);
                 if self.gone {
                     self.quit();
@@ -47,7 +48,15 @@ impl Loop {
 
     /// Asks it of the session, or of the one that goes on after it.
     pub(super) fn command(&mut self, command: Command) {
+        if self.model.is_free() && command.is_work() {
+            self.take_over();
+        }
         let Some(session) = &self.session else { return };
+        if session.ended && !session.handle.measures() {
+            // It is being taken over.
+            self.waiting.push(command);
+            return self.go_on();
+        }
         let ended = session.ended;
         let unheard = match session.handle.commands.send(command) {
             Ok(()) => return,
@@ -61,6 +70,23 @@ impl Loop {
         // One that is just ending still holds the journal.
         if ended {
             self.go_on();
+        }
+    }
+
+    /// A run that was watched, and that nobody measures, becomes our own: what its
+    /// watcher tells from here on is not heard.
+    fn take_over(&mut self) {
+        if let Some(session) = self.session.as_mut().filter(|it| !it.handle.measures()) {
+            session.ended = true;
+            self.model.mode = Mode::Own;
+        }
+    }
+
+    /// It could not be taken over: it is watched as before.
+    fn watch_again(&mut self) {
+        if let Some(session) = self.session.as_mut().filter(|it| !it.handle.measures()) {
+            session.ended = false;
+            self.model.mode = Mode::Watch;
         }
     }
 

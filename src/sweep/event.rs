@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use super::ids::{
     Alpha, CellId, DatasetId, ProbeCell, ProbeId, RoundId, Task, VariantId, WorkerId,
 };
@@ -108,6 +109,13 @@ pub enum Event {
     Focused {
         /// Which one; `None`: the spec's order again.
         dataset: Option<DatasetId>,
+    },
+    /// What a person asked for is not done.
+    Refused {
+        /// What was asked, as it came.
+        command: Box<Command>,
+        /// Why; one sentence.
+        why: String,
     },
     /// Something a person should know.
     Notice {

@@ -207,7 +207,10 @@ fn reading(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
 fn waiting(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let text = match &model.ended {
         Some(Err(message)) => message.lines().next().unwrap_or("").to_string(),
-        _ => "waiting for the first event: opening checkpoints and data".to_string(),
+        _ => match &model.setup.starting {
+            Some(starting) => format!("loading {}: checkpoints and data", starting.what),
+            None => "waiting for the first event: opening checkpoints and data".to_string(),
+        },
     };
     let text = paint::cut(theme, &text, usize::from(area.width));
     let wide = u16::try_from(paint::width(&text)).unwrap_or(0);

@@ -1,19 +1,21 @@
 //! What is asked of the sweep: pause, skip, first, stop, and how it is left.
 
+use super::layers;
 use crate::app::library;
 use crate::app::live::{Leave, Question, Target};
 use crate::app::message::Effect;
 use crate::app::model::{Link, Mode, Model};
 use crate::sweep::command::Command;
-use crate::sweep::ids::DatasetId;
+use crate::sweep::event::{Level, Outcome};
+use crate::sweep::ids::{DatasetId, VariantId};
 
 /// Only a running sweep whose process hears us can be commanded; says why
 /// otherwise.
 pub(super) fn commanding(model: &mut Model) -> bool {
     let word = match (&model.mode, &model.link) {
         _ if model.run.header().is_none() => "nothing is running".to_string(),
-        (Mode::Watch, _) if !model.running() => {
-            "the sweep has ended: this screen only watches it".to_string()
+        (Mode::Watch, _) if model.run.outcome == Some(Outcome::Stopped) => {
+            "the sweep was stopped: `alphascope sweep --resume` goes on with it".to_string()
         }
         _ if !model.running() => "the sweep has ended".to_string(),
         (Mode::Watch, Link::Unknown) => "only watching: not yet attached".to_string(),
@@ -34,7 +36,49 @@ pub(super) fn commanding(model: &mut Model) -> bool {
 /// on with it.
 pub(super) fn asking(model: &mut Model) -> bool {
     let over = model.mode == Mode::Own && model.run.header().is_some() && !model.running();
-    over || commanding(model)
+    over || model.is_free() || commanding(model)
+}
+
+/// What was asked of the sweep is not done: nothing waits for it any more.
+pub(super) fn refused(model: &mut Model, command: &Command, why: &str) {
+    let before = model.live.requested.clone();
+    let requested = &mut model.live.requested;
+    match command {
+        Command::Probe { probe } => requested.probes.retain(|it| it != &**probe),
+        Command::CancelProbe { probe } => requested.cancels.retain(|it| it != probe),
+        Command::AddVariant { variant } => {
+            requested.variants.retain(|it| *it != variant.sparsify);
+            let known = |id: VariantId| model.run.variants().get(id.index());
+            let same = |id| known(id).is_some_and(|it| it.sparsify == variant.sparsify);
+            requested.drops.retain(|(id, drop)| *drop || !same(*id));
+        }
+        Command::DropVariant { variant } => requested.drops.retain(|(it, _)| it != variant),
+        Command::Doctor { .. } => {
+            requested.doctor = false;
+            model.doctor &= model.run.doctor().is_some();
+        }
+        Command::Skip { dataset } | Command::Unskip { dataset } => {
+            requested.skip.retain(|(it, _)| it != dataset);
+        }
+        Command::Focus { .. } => requested.first = None,
+        Command::Pause | Command::Resume => requested.pause = None,
+        Command::Stop | Command::StopAfter => requested.stop = None,
+    }
+    let text = format!("refused: {why}");
+    // In the log of every watcher; before the eyes of the one who asked.
+    if before != model.live.requested {
+        model.live.word = Some(text.clone());
+    }
+    model.say(Level::Error, text);
+    layers::forget_wish(model);
+}
+
+/// Nothing of what was asked can be done.
+pub(super) fn unmet(model: &mut Model, why: String) {
+    model.live.requested = Default::default();
+    model.live.word = Some(why.clone());
+    model.say(Level::Error, why);
+    layers::forget_wish(model);
 }
 
 pub(super) fn pause(model: &mut Model) -> Vec<Effect> {
@@ -89,7 +133,7 @@ pub(super) fn first(model: &mut Model) -> Vec<Effect> {
 
 pub(super) fn quit(model: &mut Model) -> Vec<Effect> {
     match (model.mode, model.live.question) {
-        (Mode::Watch, _) if model.from_library => {
+        (mode, _) if model.from_library && (mode == Mode::Watch || !model.running()) => {
             model.live.question = None;
             model.help = None;
             library::returned(model).into_iter().map(Effect::Library).collect()

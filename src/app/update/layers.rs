@@ -319,6 +319,17 @@ fn name(model: &Model, edits: &[Edit]) -> String {
     name
 }
 
+/// Edits that are neither measured nor asked for make way for those of the variant
+/// that is shown.
+pub(super) fn forget_wish(model: &mut Model) {
+    let edits = &model.layers.edits;
+    let known = model.run.variants().iter().any(|it| it.sparsify == *edits);
+    if !known && !model.live.requested.variants.contains(edits) {
+        let shown = model.run.variants().get(model.live.variant.index());
+        model.layers.edits = shown.map_or_else(Vec::new, |it| it.sparsify.clone());
+    }
+}
+
 fn show(model: &mut Model, id: VariantId) {
     model.live.variant = id;
     model.behind(Lag::Asked);

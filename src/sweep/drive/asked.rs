@@ -3,7 +3,7 @@
 use super::coordinator::Coordinator;
 use super::queue::Control;
 use crate::sweep::command::Command;
-use crate::sweep::event::{Event, Level};
+use crate::sweep::event::Event;
 use crate::sweep::ids::{DatasetId, ProbeId, VariantId};
 use crate::sweep::plan::Unit;
 use crate::sweep::probe::Probe;
@@ -66,9 +66,9 @@ impl Coordinator<'_> {
             // What they name may be unknown until the engines are there, and
             // `Started` begins with the spec's order.
             command if !self.started => self.early.push(command),
-            _ if self.over => {
-                let text = "the sweep has just ended: go on with it (--resume) and ask again";
-                self.say(Level::Warning, text);
+            command if self.over => {
+                let why = "the sweep has just ended: go on with it (--resume) and ask again";
+                self.refuse(command, why.into());
             }
             Command::Skip { dataset } => {
                 let known = self.mark(Leaving::Dataset(dataset), true);
@@ -96,13 +96,15 @@ impl Coordinator<'_> {
                 }
             }
             Command::AddVariant { variant } => self.add(variant),
-            Command::Doctor { spec } => match spec.check() {
-                _ if !self.takes_more("the doctor") => {}
-                Ok(()) => self.emit(Event::Doctor { spec }),
-                Err(it) => {
-                    self.say(Level::Error, format!("doctor, `{}`: {}", it.field, it.message));
+            Command::Doctor { spec } => {
+                let fits = self.takes_more("the doctor").and_then(|()| {
+                    spec.check().map_err(|it| format!("doctor, `{}`: {}", it.field, it.message))
+                });
+                match fits {
+                    Ok(()) => self.emit(Event::Doctor { spec }),
+                    Err(why) => self.refuse(Command::Doctor { spec }, why),
                 }
-            },
+            }
             Command::DropVariant { variant } => {
                 let known =
                     variant != VariantId::DENSE && self.mark(Leaving::Variant(variant), true);
@@ -129,19 +131,21 @@ impl Coordinator<'_> {
         })
     }
 
-    /// True when something new may join; says why otherwise.
-    fn takes_more(&mut self, what: &str) -> bool {
-        // The parts of a run would not agree on its number.
-        let whole = self.shard.parts().is_none();
-        if !whole {
-            let text = format!("{what} cannot join one part of a run: put it in the spec");
-            self.say(Level::Error, text);
+    /// Whether something new may join, else why not.
+    fn takes_more(&self, what: &str) -> Result<(), String> {
+        match self.shard.parts() {
+            None => Ok(()),
+            // The parts of a run would not agree on its number.
+            Some(_) => Err(format!("{what} cannot join one part of a run: put it in the spec")),
         }
-        whole
     }
 
-    fn ask(&mut self, probe: Probe) {
-        let probe = probe.named(self.header);
+    fn refuse(&mut self, command: Command, why: String) {
+        self.emit(Event::Refused { command: Box::new(command), why });
+    }
+
+    fn ask(&mut self, asked: Probe) {
+        let probe = asked.clone().named(self.header);
         let known = self.state.probes().iter().position(|it| it.probe == probe).map(ProbeId);
         if let Some(id) = known {
             self.mark(Leaving::Probe(id), false);
@@ -150,15 +154,15 @@ impl Coordinator<'_> {
             }
             return;
         }
-        if !self.takes_more("a probe") {
-            return;
-        }
-        match probe.check(self.header) {
+        let fits = self.takes_more("a probe").and_then(|()| {
+            probe.check(self.header).map_err(|text| format!("cannot probe: {text}"))
+        });
+        match fits {
             Ok(()) => {
                 self.emit(Event::Probing { probe });
                 self.plan();
             }
-            Err(text) => self.say(Level::Error, format!("cannot probe: {text}")),
+            Err(why) => self.refuse(Command::Probe { probe: Box::new(asked) }, why),
         }
     }
 
@@ -174,15 +178,16 @@ impl Coordinator<'_> {
             }
             return;
         }
-        if !self.takes_more("a variant") {
-            return;
-        }
         let names = self.header.layers.iter().map(|layer| layer.name.as_str());
-        if let Err(wrong) = variant.check_numbers().and_then(|()| variant.check_layers(names)) {
-            let (name, field, message) = (&variant.name, wrong.field, wrong.message);
-            let text = format!("cannot add the variant `{name}`: `{field}`: {message}");
-            self.say(Level::Error, text);
-            return;
+        let fits = self.takes_more("a variant").and_then(|()| {
+            let sound = variant.check_numbers().and_then(|()| variant.check_layers(names));
+            let name = &variant.name;
+            sound.map_err(|it| {
+                format!("cannot add the variant `{name}`: `{}`: {}", it.field, it.message)
+            })
+        });
+        if let Err(why) = fits {
+            return self.refuse(Command::AddVariant { variant }, why);
         }
         variant.name = self.free_name(&variant.name);
         self.emit(Event::VariantAdded { variant });

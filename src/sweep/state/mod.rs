@@ -322,6 +322,7 @@ impl SweepState {
             Event::Unskipped { dataset } => self.skip(*dataset, false),
             Event::Focused { dataset } => self.focus = *dataset,
             Event::Notice { level, text } => self.notices.push((*level, text.clone())),
+            Event::Refused { why, .. } => self.notices.push((Level::Error, why.clone())),
             Event::Finished { outcome, seconds } => {
                 self.outcome = Some(*outcome);
                 self.paused = false;

@@ -259,6 +259,14 @@ pub fn signed(value: f64) -> String {
     }
 }
 
+fn add(sum: &mut [f64], values: &[f64]) {
+    let mut i = 0;
+    while i < sum.len().min(values.len()) {
+        sum[i] += values[i];
+        i += 1;
+    }
+}
+
 /// The mean over datasets measured at the same points, with its bootstrap draws.
 struct Sampled {
     points: Vec<AlphaId>,
@@ -299,20 +307,22 @@ impl Sampled {
         };
         for &dataset in datasets {
             let of = |sums: &Replicates| (sums.images, sums.accuracy(), sums.draws());
-            let (images, accuracy, mut draws) =
+            let (images, accuracy, draws) =
                 Memo::replicates(state, variant, dataset, &it.points, of)?;
             it.images.push(images);
             it.complete &= images == state.datasets()[dataset.index()].images;
             it.mean.iter_mut().zip(accuracy).for_each(|(sum, value)| *sum += value);
-            draws.iter_mut().flatten().for_each(|value| *value /= n);
             if it.draws.is_empty() {
                 it.draws = draws;
             } else {
-                let all = it.draws.iter_mut().flatten().zip(draws.iter().flatten());
-                all.for_each(|(sum, value)| *sum += value);
+                let points = it.draws.iter_mut().zip(draws);
+                points.for_each(|(sum, draws)| add(sum, &draws));
             }
         }
         it.mean.iter_mut().for_each(|sum| *sum /= n);
+        for draws in &mut it.draws {
+            draws.iter_mut().for_each(|sum| *sum /= n);
+        }
         it.draws = whole(it.draws);
         Some(it)
     }

@@ -98,9 +98,15 @@ impl Replicates {
     /// `[point][draw]`: accuracy in each draw, as fractions. NaN in a draw that
     /// has no image.
     pub fn draws(&self) -> Vec<Vec<f64>> {
-        let scales: Vec<f64> = sums(&self.all).map(|all| 1.0 / all).collect();
-        let point = |hits: &Totals| -> Vec<f64> {
-            sums(hits).zip(&scales).map(|(hits, scale)| hits * scale).collect()
+        let all = sums(&self.all);
+        let point = |hits: &Totals| {
+            let mut hits = sums(hits);
+            let mut i = 0;
+            while i < hits.len() {
+                hits[i] /= all[i];
+                i += 1;
+            }
+            hits
         };
         self.hits.iter().map(point).collect()
     }
@@ -138,9 +144,17 @@ fn carry(totals: &mut Totals, sum: &[u64; WORDS]) {
 }
 
 /// Each draw's sum.
-fn sums(totals: &Totals) -> impl Iterator<Item = f64> {
-    let both = |word: &u64| [*word as u32, (*word >> 32) as u32];
-    totals.iter().flatten().flat_map(both).map(f64::from)
+fn sums(totals: &Totals) -> Vec<f64> {
+    let mut sums = vec![0.0; 8 * WORDS];
+    for (total, sums) in totals.iter().zip(sums.chunks_exact_mut(2 * WORDS)) {
+        let mut i = 0;
+        while i < WORDS {
+            sums[2 * i] = f64::from(total[i] as u32);
+            sums[2 * i + 1] = f64::from((total[i] >> 32) as u32);
+            i += 1;
+        }
+    }
+    sums
 }
 
 /// Leaves out the draws that are not finite at every point: with few images, some

@@ -51,11 +51,8 @@ impl Weights {
         #[cfg(test)]
         WEIGHED.set(WEIGHED.get() + 1);
         self.0.set_word_pos(position as u128 * STRIDE);
-        let mut random = [0_u8; DRAWS];
-        self.0.fill_bytes(&mut random);
-        let (words, _) = random.as_chunks();
-        for (draws, word) in draws.iter_mut().zip(words) {
-            *draws = eight(u64::from_le_bytes(*word));
+        for draws in draws {
+            *draws = eight(self.0.next_u64());
         }
     }
 }

@@ -108,6 +108,8 @@ pub enum Source {
     Config(PathBuf),
     /// A configuration in the checkpoint's metadata.
     Metadata(PathBuf),
+    /// What the checkpoint is, or the code that it names.
+    Inside(String),
     /// A word in the checkpoint's file name.
     FileName(String),
     /// A known model of these dimensions, by open_clip's name.
@@ -124,6 +126,7 @@ impl fmt::Display for Source {
                 write!(f, "{}", path.file_name().unwrap_or(path.as_os_str()).display())
             }
             Self::Metadata(_) => write!(f, "the file's metadata"),
+            Self::Inside(what) => write!(f, "{what} in the file"),
             Self::FileName(word) => write!(f, "`{word}` in the file's name"),
             Self::Known(name) => write!(f, "known model {name}"),
             Self::Assumed(why) => write!(f, "assumed: {why}"),

@@ -6,6 +6,7 @@ use super::arch::{
     Architecture, Dims, ImageTower, MEAN, Overrides, STD, Source, Sources, TextTower,
 };
 use super::config::{self, ModelConfig};
+use super::container::Container;
 use super::error::CheckpointError;
 use super::file::Checkpoint;
 use super::known;
@@ -404,34 +405,89 @@ fn activation(
     if let Some((config, source)) = found {
         return (config.image.activation, config.text.activation, source.clone());
     }
-    let told = |file: &&Checkpoint| {
-        let stem = file.stem().to_lowercase();
-        WORDS.iter().find(|(word, _)| stem.contains(word))
-    };
-    if let [first, second] = files
-        && let (Some((a, one)), Some((b, other))) = (told(first), told(second))
+    let told: Vec<(Activation, Source)> = files.iter().filter_map(|file| evidence(file)).collect();
+    if let [(one, a), (other, b)] = told.as_slice()
         && one != other
     {
         notices.push(format!(
-            "the files' names tell of different activations (`{a}` and `{b}`): do both ends come \
-             from the same pretrained weights?"
+            "the files tell of different activations ({a}; {b}): do both ends come from the same \
+             pretrained weights?"
         ));
     }
-    if let Some((word, activation)) = files.iter().find_map(told) {
-        return (*activation, *activation, Source::FileName((*word).into()));
+    if let Some((activation, source)) = told.into_iter().next() {
+        return (activation, activation, source);
     }
-    let (activation, name, why) = match files.first().map(|file| file.dialect()) {
-        Some(Dialect::HuggingFace) => {
-            (Activation::QuickGelu, "quick_gelu", "the default of Hugging Face's CLIP")
+    let fine_tuner = files.iter().find_map(|file| fine_tuner(file));
+    let (activation, name, why) = match (fine_tuner, files.first().map(|file| file.dialect())) {
+        (Some(program), _) => {
+            let why = format!("{program} starts from OpenAI's weights");
+            (Activation::QuickGelu, "quick_gelu", why)
         }
-        _ => (Activation::Gelu, "gelu", "open_clip's default; OpenAI's weights need quick_gelu"),
+        (None, Some(Dialect::HuggingFace)) => {
+            let why = "the default of Hugging Face's CLIP".to_string();
+            (Activation::QuickGelu, "quick_gelu", why)
+        }
+        _ => {
+            let why = "open_clip's default; OpenAI's weights need quick_gelu".to_string();
+            (Activation::Gelu, "gelu", why)
+        }
     };
     notices.push(format!(
         "activation: {name} assumed ({why}), nothing says otherwise; set `activation` if it is not"
     ));
-    (activation, activation, Source::Assumed(why.into()))
+    (activation, activation, Source::Assumed(why))
+}
+
+/// What a file itself tells: the code that its pickle names, what kind of archive it is, or its
+/// name.
+fn evidence(file: &Checkpoint) -> Option<(Activation, Source)> {
+    let code = file.foreign().iter().find_map(|name| match name.rsplit('.').next() {
+        Some("QuickGELU") => Some((Activation::QuickGelu, name)),
+        Some("GELU") => Some((Activation::Gelu, name)),
+        _ => None,
+    });
+    if let Some((activation, name)) = code {
+        return Some((activation, Source::Inside(format!("`{name}`"))));
+    }
+    // open_clip gives what it loads from such an archive QuickGELU too.
+    if file.container() == Container::TorchScript {
+        return Some((Activation::QuickGelu, Source::Inside("OpenAI's archive".into())));
+    }
+    let stem = file.stem().to_lowercase();
+    let (word, activation) = WORDS.iter().find(|(word, _)| stem.contains(word))?;
+    Some((*activation, Source::FileName((*word).into())))
+}
+
+/// The program that made a file, of those that fine-tune OpenAI's weights.
+fn fine_tuner(file: &Checkpoint) -> Option<&'static str> {
+    let wrapper = file.wrapper()?;
+    ["WiSE-FT", "model-soups", "task_vectors"].into_iter().find(|name| wrapper.starts_with(name))
 }
 
 fn first_path(files: &[&Checkpoint]) -> std::path::PathBuf {
     files.first().map(|file| file.path().to_path_buf()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(name: &str) -> Checkpoint {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/containers");
+        Checkpoint::open(&folder.join(name)).unwrap()
+    }
+
+    #[test]
+    fn an_archive_and_the_code_in_a_file_tell_the_activation() {
+        let told = |name| evidence(&saved(name)).map(|(it, source)| (it, source.to_string()));
+        let quick = |what: &str| Some((Activation::QuickGelu, format!("{what} in the file")));
+        assert_eq!(told("openai.pt"), quick("OpenAI's archive"));
+        for name in ["module.pt", "wise-ft.pt", "wise-ft-3.pt", "task-vectors.pt"] {
+            assert_eq!(told(name), quick("`open_clip.transformer.QuickGELU`"), "{name}");
+        }
+        assert_eq!(told("zip.pt"), None);
+        // Tensors alone, in the wrapping of a program that starts from OpenAI's weights.
+        assert_eq!((told("soup.pt"), fine_tuner(&saved("soup.pt"))), (None, Some("model-soups")));
+        assert_eq!(fine_tuner(&saved("training.pt")), None);
+    }
 }

@@ -344,7 +344,9 @@ fn file_names_that_tell_of_different_activations() {
     let a = crate::files::sparse(&folder, "vit-openai.safetensors", &dims);
     let b = crate::files::sparse(&folder, "vit-laion2b.safetensors", &dims);
     let pair = Pair::open(&a, &b, &Overrides::default()).unwrap();
-    assert!(pair.notices.join("\n").contains("different activations (`openai` and `laion2b`)"));
+    assert!(pair.notices.join("\n").contains(
+        "different activations (`openai` in the file's name; `laion2b` in the file's name)"
+    ));
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! - `logit_scale`: the zero-shot file's, else the fine-tuned one's; it does not move.
 
 mod error;
+pub mod twin;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

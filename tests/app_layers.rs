@@ -407,9 +407,9 @@ fn a_checkpoint_is_of_the_variant_under_the_cursor() {
     update(&mut model, Message::Merged(Err(Refused::Exists)));
     assert_eq!(model.save.as_ref().unwrap().stage, Stage::Exists);
     assert!(ask(&mut model, "").replace);
-    update(&mut model, Message::Merged(Ok("wrote it".into())));
+    update(&mut model, Message::Merged(Ok("wrote it: θ(0.3), and more\n  note: this\n".into())));
     assert!(model.save.is_none());
-    assert_eq!(model.live.word.as_deref(), Some("wrote it"));
+    assert_eq!(model.live.word.as_deref(), Some("wrote it (a note: l)"));
     // The compare screen has a cursor of its own; letters are typed into the name.
     type_in(&mut model, "4");
     model.rival = RivalId::DENSE;

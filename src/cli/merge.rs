@@ -1,12 +1,14 @@
 //! `alphascope merge`: what was typed → a [`Request`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::ValueEnum;
 
-use crate::checkpoint::{self, Overrides};
-use crate::merge::{Request, Summary, Twin, merge};
+use crate::checkpoint::{self, Overrides, Pair};
+use crate::dataset::{DEFAULT_TEMPLATE, read_classes, read_templates};
+use crate::inputs::HeadClasses;
+use crate::merge::{self, Request, Summary, Twin, merge};
 use crate::sparsify;
 use crate::sweep::ids::Alpha;
 use crate::sweep::spec::{Edit, Variant};
@@ -96,37 +98,20 @@ impl Args {
             twin: if self.no_head { Twin::LeaveOut } else { Twin::Unknown },
         };
         if let Some(classes) = self.head_classes {
-            let weight = twin(&request, &classes, self.templates.as_deref())
+            request.twin = twin(&request, &classes, self.templates.as_deref())
                 .context("cannot make the other end's zero-shot head")?;
-            request.twin = Twin::Weight(weight);
         }
         Ok(merge(&request)?)
     }
 }
 
 /// The zero-shot head of the end that stores none.
-#[cfg(feature = "torch")]
-fn twin(
-    request: &Request,
-    classes: &std::path::Path,
-    templates: Option<&std::path::Path>,
-) -> anyhow::Result<Vec<f32>> {
-    use crate::checkpoint::Pair;
-    use crate::dataset::{DEFAULT_TEMPLATE, read_classes, read_templates};
+fn twin(request: &Request, classes: &Path, templates: Option<&Path>) -> anyhow::Result<Twin> {
     let pair = Pair::open(&request.zeroshot, &request.finetuned, &Overrides::default())?;
-    if pair.head.is_none_or(|head| head.zeroshot == head.finetuned) {
-        anyhow::bail!("expected a linear head at one end only; leave `--head-classes` out");
-    }
-    let classes = read_classes(classes)?;
     let templates = match templates {
         Some(file) => read_templates(file)?,
         None => vec![DEFAULT_TEMPLATE.to_string()],
     };
-    crate::torch::threads::set(&crate::torch::runtime::init().cpu);
-    Ok(crate::torch::heads::twin(&pair, &classes, &templates)?)
-}
-
-#[cfg(not(feature = "torch"))]
-fn twin(_: &Request, _: &std::path::Path, _: Option<&std::path::Path>) -> anyhow::Result<Vec<f32>> {
-    anyhow::bail!("this build has no libtorch (it was built without the feature `torch`)")
+    let classes = HeadClasses { names: read_classes(classes)?, templates };
+    merge::twin::of(&pair, &classes).context("leave `--head-classes` out")
 }

@@ -8,7 +8,7 @@ use crate::app::setup::{DataFacts, Demo, FileFacts, Job, PairFacts};
 use crate::checkpoint::{self, Checkpoint, Overrides};
 use crate::dataset::Dataset;
 use crate::demo;
-use crate::merge::{self, MergeError, Twin};
+use crate::merge::{self, MergeError};
 use crate::runtime::Host;
 use crate::session::{SessionHandle, Waker};
 use crate::sim::SimScript;
@@ -92,21 +92,35 @@ impl Host for Outside {
     fn merge(&self, dir: &Path, order: Order) -> Result<String, Refused> {
         let because = |error: &dyn std::error::Error| Refused::Because(error.to_string());
         let spec = Spec::load(&dir.join(SPEC_FILE)).map_err(|error| because(&error))?;
+        let (ends, seed) = (spec.checkpoints.clone(), spec.sweep.seed);
+        let head = ends.head.clone();
+        // The run's own classes and prompts: what it measures is what is written.
+        let twin =
+            merge::twin::of_run(spec).map_err(|error| Refused::Because(format!("{error:#}")))?;
         let request = merge::Request {
-            overrides: Overrides::from(&spec.checkpoints),
-            zeroshot: spec.checkpoints.zeroshot,
-            finetuned: spec.checkpoints.finetuned,
+            overrides: Overrides::from(&ends),
+            zeroshot: ends.zeroshot,
+            finetuned: ends.finetuned,
             alpha: order.alpha,
             variant: order.variant,
-            seed: spec.sweep.seed,
+            seed,
             out: order.out,
             replace: order.replace,
             dialect: order.dialect,
             dtype: order.dtype,
-            twin: Twin::Unknown,
+            twin,
         };
         match merge::merge(&request) {
-            Ok(summary) => Ok(summary.to_string()),
+            Ok(summary) => {
+                let mut text = summary.to_string();
+                if let Some(head) = head {
+                    let head = head.display();
+                    text.push_str(&format!(
+                        "  note: the linear head of {head} is not in it: give that file again\n"
+                    ));
+                }
+                Ok(text)
+            }
             Err(MergeError::Exists { .. }) if !request.replace => Err(Refused::Exists),
             Err(error) => Err(because(&error)),
         }

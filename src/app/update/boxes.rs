@@ -101,7 +101,7 @@ pub(super) fn merged(model: &mut Model, result: Result<String, Refused>) {
     let waits = model.save.as_mut().filter(|it| it.stage == Stage::Writing);
     match result {
         Ok(text) => {
-            model.live.word = text.lines().next().map(str::to_string);
+            model.live.word = Some(in_short(&text));
             if waits.is_some() {
                 model.save = None;
             }
@@ -118,6 +118,17 @@ pub(super) fn merged(model: &mut Model, result: Result<String, Refused>) {
             }
             model.say(Level::Error, text);
         }
+    }
+}
+
+/// What was written and how many notes there are: they may matter, and are in the log.
+fn in_short(text: &str) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    let short = first.split_once(": ").map_or(first, |(short, _)| short);
+    match text.lines().filter(|line| line.trim_start().starts_with("note:")).count() {
+        0 => short.to_string(),
+        1 => format!("{short} (a note: l)"),
+        notes => format!("{short} ({notes} notes: l)"),
     }
 }
 

@@ -259,10 +259,10 @@ impl Inputs {
             ("checkpoints.zeroshot".to_string(), self.pair.zeroshot.hash()?),
             ("checkpoints.finetuned".to_string(), self.pair.finetuned.hash()?),
         ]);
-        for LoadedDataset { dataset, .. } in &self.datasets {
+        for LoadedDataset { dataset, order, .. } in &self.datasets {
             let name = dataset.name().to_string();
             let hash = dataset
-                .hash()
+                .hash(order)
                 .map_err(|source| InputsError::Dataset { name: name.clone(), source })?;
             hashes.insert(format!("datasets.{name}"), hash);
         }

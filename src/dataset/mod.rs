@@ -16,6 +16,7 @@ pub mod decode;
 mod describe;
 mod disk;
 mod error;
+mod fingerprint;
 mod folder;
 mod imagenet;
 mod layout;
@@ -314,48 +315,6 @@ impl Dataset {
             Location::Row { .. } => 0,
         };
         tables + self.0.entries.iter().map(size).sum::<u64>()
-    }
-
-    /// A hash of the content, as hex: class names, templates, and every byte
-    /// of every shard. Of an image folder the path, size and modification time
-    /// of every image, since reading a million small files would take longer
-    /// than it is worth.
-    ///
-    /// # Errors
-    /// When a file cannot be read (any more).
-    pub fn hash(&self) -> Result<String, DatasetError> {
-        let mut whole = blake3::Hasher::new_derive_key("alphascope 2026-11 dataset v1");
-        let mut field = |bytes: &[u8]| {
-            whole.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
-        };
-        for text in self.classes().iter().chain(self.templates()) {
-            field(text.as_bytes());
-        }
-        for (row, class) in self.0.groups.iter().flatten().zip(self.rows()) {
-            field(class.as_bytes());
-            row.iter().for_each(|n| field(&n.to_le_bytes()));
-        }
-        if self.frame() > 0 {
-            field(&self.frame().to_le_bytes());
-        }
-        let tables = self.0.tables.iter().map(|table| &table.path);
-        for path in self.0.shards.iter().map(|(path, _)| path).chain(tables) {
-            let mut shard = blake3::Hasher::new();
-            shard.update_mmap_rayon(path).map_err(DatasetError::read(path))?;
-            field(shard.finalize().as_bytes());
-        }
-        for entry in &self.0.entries {
-            field(entry.key.as_bytes());
-            field(&entry.label.to_le_bytes());
-            if let Location::File(path) = &entry.at {
-                let meta = std::fs::metadata(path).map_err(DatasetError::read(path))?;
-                let time = meta.modified().ok();
-                let since = time.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-                field(&meta.len().to_le_bytes());
-                field(&since.unwrap_or_default().as_nanos().to_le_bytes());
-            }
-        }
-        Ok(whole.finalize().to_hex().to_string())
     }
 }
 

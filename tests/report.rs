@@ -16,6 +16,7 @@ use alphascope::sweep::spec::{
     BarrierSpec, CurvatureSpec, Edit, Method, Role, SharpnessSpec, Variant,
 };
 use alphascope::sweep::state::{SweepState, cells_at};
+use alphascope::sweep::stats::ood_mean;
 use serde_json::Value;
 
 struct Nowhere;
@@ -312,6 +313,38 @@ fn a_figure_has_a_panel_for_each_variant() {
 }
 
 /// Width, height and RGB of a PNG.
+/// Every variant is in the text with its difference from the dense path, and in JSON at every α.
+#[test]
+fn variants_are_told_beside_the_dense_path() {
+    let state = varied();
+    let json: Value = serde_json::from_str(&text(&state, Format::Json)).unwrap();
+    let told = json["variants"].as_array().unwrap();
+    let sparse: Vec<(usize, &Variant)> =
+        state.variants().iter().enumerate().filter(|(_, it)| !it.is_dense()).collect();
+    assert!(!sparse.is_empty());
+    assert_eq!(told.len(), sparse.len());
+    let tables = [table(&state), text(&state, Format::Md)];
+    for (told, (id, variant)) in std::iter::zip(told, sparse) {
+        assert_eq!(told["variant"], variant.name.as_str());
+        for (i, at) in told["over_dense"].as_array().unwrap().iter().enumerate() {
+            let mean = |id| ood_mean(&state, VariantId(id), AlphaId(i)).unwrap().value;
+            let want = 100.0 * (mean(id) - mean(0));
+            let [value, lo, hi] = ["value", "lo", "hi"].map(|key| at["ood"][key].as_f64().unwrap());
+            assert!((value - want).abs() < 1e-9 && lo <= value && value <= hi, "{at}");
+        }
+        let peak = told["peak_over_dense"]["value"].as_f64().unwrap();
+        for text in &tables {
+            // Lines are wrapped.
+            let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let name = variant.name.split(" <").next().unwrap();
+            let at = flat.find(&format!("variant {name}")).unwrap_or_else(|| panic!("{text}"));
+            let told = flat[at..].split_once("paired").unwrap().0;
+            let shown = format!("{:.1} points", peak.abs());
+            assert!(told.contains(&shown) && told.contains("over the dense path"), "{told}");
+        }
+    }
+}
+
 fn decoded(bytes: &[u8]) -> (usize, usize, Vec<[u8; 3]>) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
     let dots = reader.info().pixel_dims.unwrap();

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::rows::{role, rows, status};
-use super::{ReportError, doctor, layers};
+use super::{ReportError, doctor, layers, variants};
 use crate::sweep::event::{Outcome, SCHEMA};
 use crate::sweep::ids::{AlphaId, VariantId};
 use crate::sweep::state::{Status, SweepState};
@@ -23,6 +23,7 @@ struct Report<'a> {
     path_barriers: Vec<Value>,
     curvature: Vec<Value>,
     layers: Vec<Value>,
+    variants: Vec<Value>,
     #[serde(skip_serializing_if = "Value::is_null")]
     doctor: Value,
     claims: Vec<String>,
@@ -110,6 +111,7 @@ pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
         path_barriers: path_barriers(state, &judged),
         curvature: layers::curvature(state),
         layers: of_layers,
+        variants: variants::json(state),
         doctor: doctor::json(state),
         claims: layers::claims(state, &relations),
         probes: layers::asked(state),

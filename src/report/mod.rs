@@ -10,6 +10,7 @@ mod pixels;
 mod rows;
 mod svg;
 mod table;
+mod variants;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

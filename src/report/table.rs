@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::doctor;
 use super::layer_table::layer_tables;
 use super::rows::alpha;
+use super::{doctor, variants};
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::Role;
 use crate::sweep::state::{Status, SweepState};
@@ -200,6 +200,7 @@ fn notes(state: &SweepState) -> Vec<String> {
             "near-ties (another batch size or device may flip them): {ties} predictions"
         ));
     }
+    notes.extend(variants::sentences(state));
     notes.extend(doctor::sentences(state));
     // What the doctor only tries is not owed in full.
     let owed = state.cell_ids().filter(|id| !state.is_on_trial(id.variant));

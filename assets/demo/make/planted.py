@@ -28,6 +28,7 @@ OUT = DEMO.parent / "planted"
 LAYERS = ["block.2.mlp", "block.0.attn", "block.4.mlp", "block.5.attn", "block.3.attn"]
 SPEC = """\
 # Constructed pair: {layer} learnt 20 times faster than the other layers (see ../demo/README.md).
+label = "constructed: {layer} was trained with a 20 times larger learning rate"
 [checkpoints]
 zeroshot = "../demo/zeroshot.safetensors"
 finetuned = "{layer}.safetensors"

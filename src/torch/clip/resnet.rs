@@ -68,7 +68,24 @@ impl Conv {
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        let x = x.f_conv2d(&self.kernel, None::<&Tensor>, stride, padding, [1, 1], 1)?;
+        // As `conv2d`, but never in TF32, which cuDNN would use for float32 where nobody forbids it.
+        let (once, nothing) = ([1, 1], [0, 0]);
+        let [transposed, benchmark, deterministic, cudnn, tf32] =
+            [false, false, false, true, false];
+        let x = x.f_internal_convolution(
+            &self.kernel,
+            None::<&Tensor>,
+            stride,
+            padding,
+            once,
+            transposed,
+            nothing,
+            1,
+            benchmark,
+            deterministic,
+            cudnn,
+            tf32,
+        )?;
         let (training, momentum) = match mode {
             Mode::Use(_) => (false, 0.0),
             Mode::Collect(share) => (true, share),

@@ -14,6 +14,7 @@ use crate::config::{self, Config};
 use crate::demo;
 use crate::headless;
 use crate::launch::{Launch, Measure, Request, SPEC_FILE};
+use crate::plain;
 use crate::report::Format;
 use crate::sim::{Loss, SimScript, SimShape};
 use crate::sweep::event::Outcome;
@@ -261,7 +262,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let text = sentence(&error);
             tracing::error!("{text}");
-            let _ = writeln!(io::stderr(), "error: {text}");
+            let _ = writeln!(io::stderr(), "error: {}", plain::text(&text));
             ExitCode::from(BAD)
         }
     }
@@ -304,7 +305,7 @@ struct With<'a> {
 fn run(cli: Cli) -> anyhow::Result<u8> {
     let (config, complaint) = Config::load();
     if let Some(text) = &complaint {
-        let _ = writeln!(io::stderr(), "note: {text}");
+        let _ = writeln!(io::stderr(), "note: {}", plain::text(text));
     }
     let runs = config::runs_dir(cli.runs.as_deref(), &config);
     let alerts = cli.alarm.alerts(&config)?;
@@ -350,7 +351,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
 /// For people, or as JSON.
 fn print<T: serde::Serialize + std::fmt::Display>(it: &T, json: bool) -> anyhow::Result<u8> {
     let text = if json { serde_json::to_string_pretty(it)? } else { it.to_string() };
-    writeln!(io::stdout(), "{}", text.trim_end()).context("cannot write to stdout")?;
+    writeln!(io::stdout(), "{}", plain::text(text.trim_end())).context("cannot write to stdout")?;
     Ok(0)
 }
 

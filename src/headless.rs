@@ -17,6 +17,7 @@ use rounds::Rounds;
 
 use crate::alert::Alerts;
 use crate::launch::Launch;
+use crate::plain;
 use crate::session::Update;
 use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Level, Outcome, Progress};
@@ -198,6 +199,7 @@ impl Show {
 
     /// A line for people; never on stdout.
     fn say(&self, text: &str) {
+        let text = &plain::text(text);
         if self.gone && self.terminals[1] {
             return;
         }
@@ -341,13 +343,13 @@ impl Show {
                 if left < LONGEST { format!(" · {} left", time(left)) } else { String::new() };
             format!(" · {rate:.0} img/s{left}")
         });
-        self.bar.set_message(format!("{now}{rate}"));
+        self.bar.set_message(plain::name(&format!("{now}{rate}")).into_owned());
     }
 
     fn finish(&self, state: &SweepState, outcome: Outcome, dir: &Path) -> anyhow::Result<()> {
         let heard = !(self.gone && self.terminals[0]);
         if self.output == Output::Table && heard {
-            written(write!(io::stdout(), "{}", report::table(state)))?;
+            written(write!(io::stdout(), "{}", plain::text(&report::table(state))))?;
         }
         let shown = dir.display();
         self.say(&match outcome {

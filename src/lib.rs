@@ -19,6 +19,7 @@ pub mod library;
 pub mod log;
 mod mapped;
 pub mod merge;
+pub mod plain;
 pub mod priority;
 pub mod report;
 #[cfg(feature = "tui")]

@@ -277,3 +277,24 @@ fn files_that_are_no_pair_are_compared_and_cost_the_exit_code() {
     assert_eq!(told["matches"], false);
     assert!(said.contains(told["problem"].as_str().unwrap()), "{said}");
 }
+
+/// A terminal obeys control characters: names from files and folders do not reach it raw.
+#[test]
+fn names_that_would_command_a_terminal_are_shown_as_text() {
+    let home = tempfile::tempdir().unwrap();
+    let evil = "esc\u{1b}[31mx\ny\u{9b}z";
+    let class = home.path().join("set").join(evil);
+    std::fs::create_dir_all(&class).unwrap();
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images/png_rgb.png");
+    std::fs::copy(image, class.join("0.png")).unwrap();
+    std::fs::create_dir_all(home.path().join("runs").join(evil)).unwrap();
+    let no_file = class.join("model.pt");
+    for args in
+        [&["data", "set"][..], &["inspect", no_file.to_str().unwrap()], &["runs", "--runs", "runs"]]
+    {
+        let output = alphascope(&home, args);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains("esc\\u{1b}[31mx"), "{args:?}: {said}");
+        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{args:?}: {said:?}");
+    }
+}

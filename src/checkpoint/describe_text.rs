@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::describe::Description;
 use super::describe_pair::PairDescription;
+use crate::plain;
 use crate::sweep::spec::Activation;
 
 /// Columns.
@@ -20,7 +21,7 @@ impl fmt::Display for Description {
         self.facts(f)?;
         writeln!(f, "\n  {:<24}{:>9}{:>16}", "layer", "tensors", "parameters")?;
         for layer in &self.layers {
-            let (name, tensors) = (&layer.name, layer.tensors.len());
+            let (name, tensors) = (plain::name(&layer.name), layer.tensors.len());
             writeln!(f, "  {name:<24}{tensors:>9}{:>16}", thousands(layer.parameters))?;
         }
         if !self.metadata.is_empty() {

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::print;
 use crate::checkpoint;
+use crate::plain;
 
 /// Prints the comparison; 2 where no sweep can be run between the two, so that
 /// scripts need not read it.
@@ -18,6 +19,6 @@ pub(super) fn pair(zeroshot: &Path, finetuned: &Path, json: bool) -> anyhow::Res
     }
     let problem = pair.problem.as_deref().unwrap_or("they do not match");
     let text = format!("error: no sweep can be run between these two: {problem}");
-    writeln!(io::stderr(), "{text}").context("cannot write to stderr")?;
+    writeln!(io::stderr(), "{}", plain::text(&text)).context("cannot write to stderr")?;
     Ok(2)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::launch::SPEC_FILE;
+use crate::plain;
 use crate::report::{self, Format};
 use crate::sweep::journal;
 use crate::{background, control};
@@ -26,7 +27,8 @@ fn is_of_run(dir: &Path, path: &Path) -> bool {
 pub(super) fn run(dir: &Path, format: Format, out: Option<&Path>) -> anyhow::Result<u8> {
     let (state, complaint) = journal::replay(dir)?;
     if let Some(text) = complaint {
-        writeln!(io::stderr(), "warning: {text}").context("cannot write to stderr")?;
+        writeln!(io::stderr(), "warning: {}", plain::text(&text))
+            .context("cannot write to stderr")?;
     }
     if format == Format::Png && out.is_none() && io::stdout().is_terminal() {
         anyhow::bail!(
@@ -43,6 +45,11 @@ pub(super) fn run(dir: &Path, format: Format, out: Option<&Path>) -> anyhow::Res
     let bytes = report::render(&state, format)?;
     match out {
         Some(path) => report::write(path, &bytes)?,
+        // A terminal must not obey the names in it; a program gets them as they are.
+        None if io::stdout().is_terminal() => {
+            let text = String::from_utf8_lossy(&bytes);
+            write!(io::stdout(), "{}", plain::text(&text)).context("cannot write to stdout")?;
+        }
         None => io::stdout().write_all(&bytes).context("cannot write to stdout")?,
     }
     Ok(0)

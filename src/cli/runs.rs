@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use super::{config, io};
 use crate::library::{self, Run, State};
+use crate::plain;
 
 /// What was typed after `runs`.
 #[derive(Debug, clap::Args)]
@@ -89,11 +90,11 @@ impl Args {
                     all.iter().find(|run| run.name == name).context("the run has just vanished")
                 };
                 let text = library::compare([of(one)?, of(two)?]);
-                write!(out, "{text}").context(write)?;
+                write!(out, "{}", plain::text(&text)).context(write)?;
             }
             Some(Act::Rename { name, new }) => {
                 let to = library::rename(runs, name, new)?;
-                writeln!(out, "{}", to.display()).context(write)?;
+                writeln!(out, "{}", plain::name(&to.to_string_lossy())).context(write)?;
             }
             Some(Act::Delete { name, yes }) => {
                 let path = library::find(runs, name)?;
@@ -102,7 +103,7 @@ impl Args {
                     return Ok(Left::Done(0));
                 }
                 library::delete(runs, name)?;
-                writeln!(out, "deleted {}", path.display()).context(write)?;
+                writeln!(out, "deleted {}", plain::name(&path.to_string_lossy())).context(write)?;
             }
         }
         Ok(Left::Done(0))
@@ -119,7 +120,7 @@ impl Args {
         } else {
             library::table(&found, now())
         };
-        write!(io::stdout(), "{text}").context("cannot write to stdout")
+        write!(io::stdout(), "{}", plain::text(&text)).context("cannot write to stdout")
     }
 }
 

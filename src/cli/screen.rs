@@ -9,6 +9,7 @@ use crate::app::setup::{self, Demo};
 use crate::app::{self, Charset, Depth, Message, Mode, Model, Palette, Screen, update};
 use crate::config::Memory;
 use crate::launch::Outside;
+use crate::plain;
 use crate::runtime::{self, Begin};
 use crate::sweep::event::Level;
 use crate::ui::theme;
@@ -102,11 +103,12 @@ fn run(
         Ok(ending) => ending,
         Err(error) => {
             let code = error.code();
-            writeln!(io::stderr(), "error: {error}").context("cannot write to stderr")?;
+            writeln!(io::stderr(), "error: {}", plain::text(&error.to_string()))
+                .context("cannot write to stderr")?;
             return Ok(code);
         }
     };
-    write!(io::stdout(), "{}", ending.summary).context("cannot write to stdout")?;
+    write!(io::stdout(), "{}", plain::text(&ending.summary)).context("cannot write to stdout")?;
     Ok(ending.code)
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::decode::{self, Format};
 use super::{Dataset, DatasetError, Layout, Problem, prompts};
+use crate::plain;
 use crate::sweep::event::Benchmark;
 use crate::sweep::spec::DatasetSpec;
 
@@ -266,7 +267,7 @@ impl fmt::Display for Description {
         line(f, "classes", &format!("{}, of {each} images each", self.classes.len()))?;
         let show = |f: &mut fmt::Formatter<'_>, label: usize| {
             let class = &self.classes[label];
-            line(f, "", &format!("{label:>5}  {:>6}  {}", class.images, class.name))
+            line(f, "", &format!("{label:>5}  {:>6}  {}", class.images, plain::name(&class.name)))
         };
         let n = self.classes.len();
         if n <= 12 {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{Found, Run};
 use crate::app::format::{alpha, percent, signed};
+use crate::plain;
 use crate::sweep::lock::span;
 
 /// Bytes for people, decimal units.
@@ -40,14 +41,14 @@ pub fn table(runs: &[Run], now: u64) -> String {
             (None, None) => String::new(),
         };
         rows.push([
-            run.name.clone(),
+            plain::name(&run.name).into_owned(),
             run.state.name().into(),
             or_dash(run.percent().map(|it| format!("{it} %"))),
             or_dash(found.and_then(|it| it.best_alpha).map(alpha)),
             or_dash(found.and_then(|it| it.gain).map(|[value, ..]| signed(value))),
             since(run.changed, now),
             bytes(run.bytes),
-            about,
+            plain::name(&about).into_owned(),
         ]);
     }
     lines(&rows, &[2, 3, 4, 5, 6])
@@ -68,7 +69,7 @@ pub fn compare(runs: [&Run; 2]) -> String {
     let mut add = |what: &str, [one, two]: [String; 2], more: String| {
         rows.push([what.into(), one, two, more]);
     };
-    add("", runs.map(|run| run.name.clone()), "difference".into());
+    add("", runs.map(|run| plain::name(&run.name).into_owned()), "difference".into());
     let found = |run: &Run| run.found.clone();
     add("zero-shot", both(&|run| Some(found(run)?.zeroshot)), String::new());
     add("fine-tuned", both(&|run| Some(found(run)?.finetuned)), String::new());

@@ -108,6 +108,7 @@ fn header(events: usize) -> Fallible<Header> {
         layers: layers(12),
         seed: 7,
         batch: IMAGES,
+        stragglers: Default::default(),
     })
 }
 

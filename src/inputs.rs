@@ -246,6 +246,7 @@ impl Inputs {
             layers: layer_table(&self.pair),
             seed: self.spec.sweep.seed,
             batch: self.spec.sweep.batch,
+            stragglers: self.spec.stragglers,
         }
     }
 

@@ -224,6 +224,30 @@ fn a_figure_goes_to_a_file_or_down_a_pipe() {
     assert_eq!(std::fs::read(home.path().join("new/figure.png")).unwrap(), piped.stdout);
 }
 
+/// A threshold in the spec reaches the journal, and from there the report.
+#[test]
+fn thresholds_of_stragglers_are_settings_of_the_run() {
+    let (home, _) = finished();
+    let spec = std::fs::read_to_string(home.path().join("run/spec.toml")).unwrap();
+    let stragglers = |name: &str, more: &str| -> serde_json::Value {
+        std::fs::write(home.path().join("spec.toml"), format!("{spec}\n{more}")).unwrap();
+        let args = ["sweep", "spec.toml", "--sim", "--sim-ms", "0", "--out", name];
+        let told = alphascope(&home, &args);
+        assert_eq!(told.status.code(), Some(0), "{}", text(&told.stderr));
+        let told = alphascope(&home, &["report", name, "--format", "json"]);
+        serde_json::from_slice(&told.stdout).unwrap()
+    };
+    let distance = |report: &serde_json::Value| {
+        report["stragglers"].as_array().unwrap().iter().any(|it| it["by"][0] == "distance")
+    };
+    let loose = stragglers("loose", "[stragglers]\ndistance = 0.5\n");
+    assert_eq!(loose["header"]["stragglers"]["distance"], 0.5);
+    assert_eq!(loose["header"]["stragglers"]["sharpness"], 3.0);
+    assert!(distance(&loose), "{}", loose["stragglers"]);
+    let strict = stragglers("strict", "[stragglers]\ndistance = 1000.0\n");
+    assert!(!distance(&strict), "{}", strict["stragglers"]);
+}
+
 #[test]
 fn a_journal_without_its_header_is_not_resumed() {
     let (home, _) = finished();

@@ -50,6 +50,7 @@ fn header(sets: &[(&str, Role, usize)]) -> Header {
         layers: vec![],
         seed: 3,
         batch: 64,
+        stragglers: Default::default(),
     }
 }
 
@@ -190,6 +191,50 @@ fn json_tells_what_probes_found() {
     assert!(!rows("curvature").is_empty() && rows("claims").len() == 1);
     assert_eq!(report["probes"][0]["measured"], 35);
     assert_eq!(report["probes"][0]["asked"]["spec"]["rho"], 0.2);
+}
+
+#[test]
+fn thresholds_are_the_runs_own() {
+    let plain = probed();
+    let with = |sharpness: f64| -> Value {
+        let mut header = plain.header().unwrap().clone();
+        header.stragglers.sharpness = sharpness;
+        let mut state = SweepState::default();
+        // As a journal has it.
+        let line = serde_json::to_string(&Event::Header(header)).unwrap();
+        state.apply(&serde_json::from_str(&line).unwrap());
+        for known in plain.probes() {
+            state.apply(&Event::Probing { probe: known.probe.clone() });
+            for probed in known.results() {
+                state.apply(&Event::Probed(Box::new(probed.clone())));
+            }
+        }
+        serde_json::from_str(&text(&state, Format::Json)).unwrap()
+    };
+    let sharp = |report: &Value| {
+        let rows = report["stragglers"].as_array().unwrap().clone();
+        rows.iter().any(|row| row["by"].as_array().unwrap().contains(&"sharpness".into()))
+    };
+    let (default, strict) = (with(3.0), with(1e6));
+    assert_eq!(default["header"]["stragglers"]["barrier"], 2.0);
+    assert_eq!(strict["header"]["stragglers"]["sharpness"], 1e6);
+    assert!(sharp(&default) && !sharp(&strict), "{strict}");
+    // Journals of before have no such field, and runs by the defaults write none.
+    let line = serde_json::to_string(&Event::Header(plain.header().unwrap().clone())).unwrap();
+    assert!(!line.contains("stragglers"), "{line}");
+}
+
+#[test]
+fn json_says_which_path_barriers_are_certain() {
+    let report: Value = serde_json::from_str(&text(&broken(), Format::Json)).unwrap();
+    let rows = report["path_barriers"].as_array().unwrap();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let sure = row["sure"].as_f64().unwrap_or_else(|| panic!("{row}"));
+        assert_eq!(row["certain"], sure > 0.0, "{row}");
+        assert!(sure <= row["value"].as_f64().unwrap(), "{row}");
+    }
+    assert!(rows.iter().any(|row| row["certain"] == true), "{rows:?}");
 }
 
 #[test]

@@ -328,6 +328,7 @@ impl State {
             sharpness: self.sharpness.and_then(|kind| self.sharp.spec(kind, self.layers).ok()),
             barriers: None,
             curvature: None,
+            stragglers: Default::default(),
             doctor: None,
             variants: vec![],
             inputs: std::collections::BTreeMap::new(),

@@ -199,16 +199,16 @@ impl Sheet {
             .map(|(i, it)| describe(run, ProbeId(i), it, variant))
             .collect();
         let of_kind = |id: &ProbeId| asked.get(id.index()).is_some_and(|it| it.sharpness);
-        let latest = || asked.iter().rev().find(|it| it.sharpness && !it.cancelled);
-        let shown = chosen.filter(of_kind).or_else(|| latest().map(|it| it.id));
-        let shown = shown.or_else(|| asked.iter().rev().find(|it| it.sharpness).map(|it| it.id));
+        let is_sharpness = |probe: &Probe| matches!(probe, Probe::Sharpness { .. });
+        let latest = || stats::latest(run, variant, is_sharpness);
+        let shown = chosen.filter(of_kind).or_else(latest);
         let probe = shown.and_then(|id| run.probe(id)).map(|it| &it.probe);
         let units = match probe.map(Probe::layers) {
             None | Some(Layers::None) => some_units(run),
             Some(units) => units,
         };
-        let verdicts = stats::stragglers(run, variant, units, &stats::Thresholds::default());
-        let others = Others::of(run, units);
+        let verdicts = stats::stragglers(run, variant, units);
+        let others = Others::of(run, variant, units);
         let mut rows = Vec::new();
         if let Some(id) = shown.filter(|_| probe.is_some_and(Probe::overall)) {
             rows.push(Row {
@@ -328,19 +328,16 @@ struct Others {
 }
 
 impl Others {
-    fn of(run: &SweepState, units: Layers) -> Self {
-        let probes = || run.probes().iter().enumerate().rev();
-        let path = probes().find_map(|(i, it)| match &it.probe {
-            Probe::Path { spec, on, direction: Direction::Path } if spec.layers == units => {
-                Some((ProbeId(i), on.clone()))
-            }
+    fn of(run: &SweepState, variant: VariantId, units: Layers) -> Self {
+        let is_path = |probe: &Probe| matches!(probe, Probe::Path { spec, direction: Direction::Path, .. } if spec.layers == units);
+        let path = stats::latest(run, variant, is_path);
+        let path = path.and_then(|id| match &run.probe(id)?.probe {
+            Probe::Path { on, .. } => Some((id, on.clone())),
             _ => None,
         });
-        let curvature = probes().find_map(|(i, it)| match &it.probe {
-            Probe::Curvature { spec, .. } if spec.layers == units => Some(ProbeId(i)),
-            _ => None,
-        });
-        Self { path, curvature }
+        let is_curvature =
+            |probe: &Probe| matches!(probe, Probe::Curvature { spec, .. } if spec.layers == units);
+        Self { path, curvature: stats::latest(run, variant, is_curvature) }
     }
 
     fn paths(&self, run: &SweepState, variant: VariantId, layer: LayerId) -> Vec<Path> {

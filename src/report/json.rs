@@ -121,6 +121,7 @@ pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
             "zeroshot": header.zeroshot, "finetuned": header.finetuned,
             "label": header.label, "architecture": header.architecture,
             "seed": header.seed, "batch": header.batch, "spec_hash": header.spec_hash,
+            "stragglers": header.stragglers,
             "variants": state.variants(), "devices": state.devices,
             "seconds": state.seconds, "outcome": state.outcome.map(outcome),
         }),
@@ -158,6 +159,8 @@ fn path_barriers(state: &SweepState, judged: &Judgement) -> Vec<Value> {
         json!({
             "variant": "dense", "dataset": dataset,
             "value": it.points.value, "lo": it.points.lo, "hi": it.points.hi,
+            // A lower bound over every point and dataset looked at: above 0, it is certain.
+            "sure": it.sure, "certain": it.is_certain(),
             "alpha": at(state, it.alpha), "images": it.images, "partial": !it.complete,
         })
     };

@@ -1,12 +1,12 @@
 //! The table of layers, plain and as Markdown.
 
-use super::layers::{granularities, layer_name, probes};
+use super::layers::{granularities, layer_name};
 use super::rows::alpha as point;
 use crate::sweep::ids::{AlphaId, LayerId, ProbeCell, ProbeId, VariantId};
 use crate::sweep::probe::Probe;
 use crate::sweep::spec::Layers;
 use crate::sweep::state::SweepState;
-use crate::sweep::stats::{self, Correlation, Criterion, LayerVerdict, Thresholds};
+use crate::sweep::stats::{self, Correlation, Criterion, LayerVerdict};
 
 /// Heads and rows of the table of layers: sharpness at both ends and the middle
 /// of the grid, τ with OOD accuracy, distance moved, barrier, and the criteria
@@ -43,10 +43,9 @@ pub(super) fn layer_tables(state: &SweepState) -> Vec<LayerTable> {
 }
 
 fn layer_table(state: &SweepState, units: Layers) -> LayerTable {
-    let sharp = probes(state)
-        .filter(|(_, it)| matches!(it.probe, Probe::Sharpness { .. }) && it.probe.layers() == units)
-        .map(|(id, _)| id)
-        .last();
+    let sharp = stats::latest(state, VariantId::DENSE, |probe| {
+        matches!(probe, Probe::Sharpness { .. }) && probe.layers() == units
+    });
     let shown = shown(state);
     let mut heads = vec!["layer".to_string(), "moved".into()];
     heads.extend(
@@ -81,7 +80,7 @@ fn layer_table(state: &SweepState, units: Layers) -> LayerTable {
         row.push(by.join(" "));
         row
     };
-    let verdicts = stats::stragglers(state, VariantId::DENSE, units, &Thresholds::default());
+    let verdicts = stats::stragglers(state, VariantId::DENSE, units);
     let overall = sharp.and_then(|id| state.probe(id)).is_some_and(|it| it.probe.overall());
     let rows = overall
         .then(|| row(None, None))

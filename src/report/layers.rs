@@ -7,7 +7,7 @@ use crate::sweep::ids::{LayerId, ProbeId, VariantId};
 use crate::sweep::probe::{Direction, Probe};
 use crate::sweep::spec::{Base, Layers};
 use crate::sweep::state::{ProbeState, SweepState};
-use crate::sweep::stats::{self, Coefficients, Correlation, Interval, Thresholds};
+use crate::sweep::stats::{self, Coefficients, Correlation, Interval};
 
 /// Name of a layer; `overall` for all at once.
 pub(super) fn layer_name(state: &SweepState, layer: Option<LayerId>) -> &str {
@@ -132,9 +132,8 @@ pub(super) fn granularities(state: &SweepState) -> Vec<Layers> {
 
 /// Every layer with all numbers of the rule, at every granularity looked at.
 pub(super) fn layers(state: &SweepState) -> Vec<Value> {
-    let limits = Thresholds::default();
     let rows = granularities(state).into_iter().flat_map(|units| {
-        stats::stragglers(state, VariantId::DENSE, units, &limits).into_iter().map(move |it| {
+        stats::stragglers(state, VariantId::DENSE, units).into_iter().map(move |it| {
             let info = state.layer(it.layer);
             json!({
                 "layer": layer_name(state, Some(it.layer)), "granularity": units,

@@ -25,6 +25,7 @@ fn engine(script: SimScript) -> SimEngine {
         layers: layers(12),
         seed: 3,
         batch: 32,
+        stragglers: Default::default(),
     };
     SimEngine::new(header, script)
 }

@@ -10,7 +10,7 @@ use super::ids::{
     Alpha, CellId, DatasetId, ProbeCell, ProbeId, RoundId, Task, VariantId, WorkerId,
 };
 use super::probe::{Probe, Probed};
-use super::spec::{DoctorSpec, Layers, Role, Variant};
+use super::spec::{DoctorSpec, Layers, Role, Thresholds, Variant};
 
 /// Version of the journal's lines and of the JSON report.
 pub const SCHEMA: u32 = 1;
@@ -166,6 +166,9 @@ pub struct Header {
     pub seed: u64,
     /// Images per forward pass.
     pub batch: usize,
+    /// From which number on a layer is called a straggler.
+    #[serde(default, skip_serializing_if = "Thresholds::is_default")]
+    pub stragglers: Thresholds,
 }
 
 /// A dataset as the header tells it.

@@ -159,6 +159,7 @@ impl Script {
             layers: alphascope::sim::layers(6),
             seed: 0,
             batch: 128,
+            stragglers: Default::default(),
         };
         Self { header, truths }
     }

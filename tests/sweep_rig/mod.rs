@@ -44,6 +44,7 @@ pub fn header(sizes: &[usize], points: usize, batch: usize) -> Header {
         layers: layers(2),
         seed: 7,
         batch,
+        stragglers: Default::default(),
     }
 }
 

@@ -44,7 +44,7 @@ CRITERIA = {
     "sharpness": lambda row: row["score"],
     "rise": lambda row: row["rise_score"],
     "distance": lambda row: row["distance_score"],
-    "barrier": lambda row: row["barrier"] / row["barrier_stderr"] if row["barrier_stderr"] else row["barrier"],
+    "barrier": lambda row: row["barrier"] / row["barrier_stderr"] if row["barrier_stderr"] else float("inf") if row["barrier"] else 0.0,
 }
 
 

@@ -2,9 +2,9 @@
 
 use crate::sweep::event::Header;
 use crate::sweep::ids::{LayerId, VariantId};
-use crate::sweep::spec::{DoctorSpec, Edit, Method, Variant};
+use crate::sweep::spec::{DoctorSpec, Edit, Method, Thresholds, Variant};
 use crate::sweep::state::SweepState;
-use crate::sweep::stats::{LayerVerdict, Thresholds, stragglers};
+use crate::sweep::stats::{LayerBarrier, LayerVerdict, stragglers};
 
 /// Whose edits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +51,7 @@ pub fn tuning_rounds(ends: &[usize]) -> usize {
 #[must_use]
 pub fn trials(state: &SweepState, spec: &DoctorSpec) -> Vec<Trial> {
     let Some(header) = state.header() else { return Vec::new() };
-    let verdicts = stragglers(state, VariantId::DENSE, spec.layers, &Thresholds::default());
+    let verdicts = stragglers(state, VariantId::DENSE, spec.layers);
     let treatments = treatments(spec);
     let pairs = spec.variants / 2;
     let most = (pairs / treatments.len().max(1)).max(1);
@@ -96,7 +96,7 @@ fn treatments(spec: &DoctorSpec) -> Vec<(Method, f64)> {
 /// closest), and as many others at random.
 fn chosen(header: &Header, verdicts: &[LayerVerdict], most: usize) -> (Vec<LayerId>, Vec<LayerId>) {
     let mut ranked: Vec<(&LayerVerdict, f64)> =
-        verdicts.iter().filter_map(|it| Some((it, strength(it)?))).collect();
+        verdicts.iter().filter_map(|it| Some((it, strength(it, &header.stragglers)?))).collect();
     ranked.sort_by(|a, b| b.0.is_straggler().cmp(&a.0.is_straggler()).then(b.1.total_cmp(&a.1)));
     let fired = ranked.iter().filter(|(it, _)| it.is_straggler()).count();
     let sick: Vec<LayerId> =
@@ -116,9 +116,8 @@ fn chosen(header: &Header, verdicts: &[LayerVerdict], most: usize) -> (Vec<Layer
 
 /// How far a layer is above the thresholds, at its clearest criterion: 1 at the
 /// threshold. `None` where nothing is known of it.
-fn strength(it: &LayerVerdict) -> Option<f64> {
-    let limits = Thresholds::default();
-    let barrier = it.barrier.as_ref().filter(|it| it.stderr > 0.0).map(|it| it.value / it.stderr);
+fn strength(it: &LayerVerdict, limits: &Thresholds) -> Option<f64> {
+    let barrier = it.barrier.as_ref().map(LayerBarrier::in_errors);
     let all = [
         it.score.map(|z| z / limits.sharpness),
         it.rise.map(|z| z / limits.sharpness),

@@ -92,6 +92,7 @@ mod tests {
             ],
             seed: 0,
             batch: 1,
+            stragglers: Default::default(),
         };
         let spec = SharpnessSpec { draws: 10, batch: 100, batches: 1, ..Default::default() };
         let probe = Probe::Sharpness { spec, on: DatasetId(0) };

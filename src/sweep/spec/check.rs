@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{
     AlphaRange, Alphas, BarrierSpec, CurvatureSpec, DoctorSpec, Edit, Layers, Method,
-    SharpnessKind, SharpnessSpec, Spec, SpecError, Variant,
+    SharpnessKind, SharpnessSpec, Spec, SpecError, Thresholds, Variant,
 };
 use crate::sweep::event::Header;
 use crate::sweep::probe::Probe;
@@ -131,6 +131,7 @@ impl Spec {
             let known = spec.check().and_then(|()| self.check_name("dataset", &spec.dataset));
             known.and(on_grid).map_err(|it| it.within("curvature"))?;
         }
+        self.stragglers.check().map_err(|it| it.within("stragglers"))?;
         self.doctor.as_ref().map_or(Ok(()), |it| it.check().map_err(|it| it.within("doctor")))
     }
 
@@ -232,6 +233,21 @@ impl CurvatureSpec {
         some("batch", self.batch, "image")?;
         some("batches", self.batches, "batch")?;
         needs_layers(self.layers)
+    }
+}
+
+impl Thresholds {
+    /// # Errors
+    /// The first field that makes no sense.
+    pub fn check(&self) -> Result<(), Wrong> {
+        let Self { sharpness, barrier, distance } = *self;
+        let all = [("sharpness", sharpness), ("barrier", barrier), ("distance", distance)];
+        match all.into_iter().find(|(_, it)| !(it.is_finite() && *it > 0.0)) {
+            Some((field, it)) => {
+                wrong(field, format!("expected a finite number above 0, as 3.0, got {it}"))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -389,6 +405,10 @@ mod tests {
             (format!("{ENDS}{SET}[barriers]\nimages = 0"), "`barriers.images`"),
             (format!("{ENDS}{SET}[curvature]\nalphas = [0.33]"), "`curvature.alphas`"),
             (format!("{ENDS}{SET}[curvature]\nprobes = 0"), "`curvature.probes`"),
+            (format!("{ENDS}{SET}[stragglers]\nsharpness = 0"), "`stragglers.sharpness`"),
+            (format!("{ENDS}{SET}[stragglers]\nbarrier = inf"), "`stragglers.barrier`"),
+            (format!("{ENDS}{SET}[stragglers]\ndistance = nan"), "`stragglers.distance`"),
+            (format!("{ENDS}{SET}[stragglers]\nrise = 3"), "rise"),
             (format!("{ENDS}{SET}[doctor]\nvariants = 1"), "`doctor.variants`"),
             (format!("{ENDS}{SET}[doctor]\namounts = [2.0]"), "`doctor.amounts`"),
             (format!("{ENDS}{SET}[doctor]\nlayers = 'none'"), "`doctor.layers`"),

@@ -16,6 +16,7 @@ mod dataset;
 mod doctor;
 mod explicit;
 mod probes;
+mod thresholds;
 mod variants;
 
 pub use check::Wrong;
@@ -24,6 +25,7 @@ pub use doctor::DoctorSpec;
 pub use probes::{
     BarrierSpec, Base, CurvatureSpec, Layers, Norm, Scale, SharpnessKind, SharpnessSpec,
 };
+pub use thresholds::Thresholds;
 pub use variants::{Edit, Method, Variant};
 
 /// A spec that cannot be used. The message names the file and the field, what
@@ -82,6 +84,9 @@ pub struct Spec {
     /// Second derivatives of the loss, layer by layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curvature: Option<CurvatureSpec>,
+    /// From which number on a layer is called a straggler.
+    #[serde(default, skip_serializing_if = "Thresholds::is_default")]
+    pub stragglers: Thresholds,
     /// The same path with some layers made sparse; `dense` is always there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variants: Vec<Variant>,

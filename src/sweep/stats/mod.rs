@@ -19,7 +19,7 @@ pub use intervals::{mcnemar, paired_interval, wilson};
 pub use judge::{Barrier, Gain, Judgement, Verdict, barrier, gain, judge, ood_barrier, signed};
 pub use layers::{
     Coefficients, Correlation, Criterion, Curvature, Estimate, LayerBarrier, LayerVerdict,
-    Sharpness, Thresholds, claim, correlate, correlations, curvature, layer_barriers, layer_path,
+    Sharpness, claim, correlate, correlations, curvature, latest, layer_barriers, layer_path,
     robust_scores, sharpness, sharpness_and_ood, stragglers,
 };
 pub(super) use memo::{DifferenceKey, Memo};

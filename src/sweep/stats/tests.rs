@@ -36,6 +36,7 @@ fn measured(alphas: &[f64], roles: &[Role], hits: &[Vec<Vec<bool>>], ends: &[usi
         layers: vec![],
         seed: 7,
         batch: 8,
+        stragglers: Default::default(),
     };
     let mut state = SweepState::default();
     state.apply(&Event::Header(header.clone()));

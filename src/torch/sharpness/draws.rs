@@ -1,6 +1,6 @@
 //! Random numbers that depend on what they are for alone: element i of tensor t in draw k of layer
 //! ℓ is a function of (run seed, ℓ, k, t, i). Order, threads, devices, shards and resumption do not
-//! matter, and every α and batch sees the same draw (common random numbers).
+//! matter. Each batch has draws of its own, and every α the same (common random numbers).
 //!
 //! The counter-based generator is ChaCha8, keyed by BLAKE3 of the tuple, with the element as its
 //! counter. Normals are made of pairs of 32-bit words, without the system's mathematics.

@@ -30,6 +30,16 @@ pub struct LayerBarrier {
     pub complete: bool,
 }
 
+impl LayerBarrier {
+    /// Height in standard errors: without end where every image agrees on a
+    /// barrier; 0 where there is none, or a single image, whose error cannot be
+    /// known.
+    #[must_use]
+    pub fn in_errors(&self) -> f64 {
+        if self.value > 0.0 && self.images > 1 { self.value / self.stderr } else { 0.0 }
+    }
+}
+
 /// The layer's own path on one dataset: the result at each point, `None` where
 /// it is not measured.
 #[must_use]

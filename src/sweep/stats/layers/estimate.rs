@@ -104,13 +104,6 @@ impl Estimate {
         Some(Self { value, stderr: variance.map(f64::sqrt) })
     }
 
-    /// Mean of numbers that are exact for their batch; else as [`Self::nested`].
-    #[must_use]
-    pub fn sampled(values: &[f64], unseen: f64) -> Option<Self> {
-        let Self { value, stderr } = Self::of(values)?;
-        Some(Self { value, stderr: stderr.map(|stderr| stderr * unseen.sqrt()) })
-    }
-
     /// Mean of independent numbers; `None` without any.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
@@ -129,7 +122,10 @@ fn moments(values: &[f64]) -> (f64, f64) {
 /// Sharpness of one layer (or of all at once) at one point.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sharpness {
-    /// S: mean rise of the loss, in nats.
+    /// S: mean rise of the loss, in nats. In the average case the standard error
+    /// is of S on all images of this dataset: it shrinks to that of the draws as
+    /// the batches come to hold every image. In the worst case it is over batches
+    /// of that size, and `None` for a single one.
     pub rise: Estimate,
     /// L: the unperturbed loss, in nats.
     pub loss: f64,
@@ -143,6 +139,11 @@ pub struct Sharpness {
 impl Sharpness {
     /// From the raw rises, when a dataset has so many images; `None` when there
     /// are none, or they are ragged.
+    ///
+    /// A batch's largest rise is no mean over its images: another cut of the same
+    /// images into batches has other maxima. So a sample that holds nearly every
+    /// image leaves the worst case as uncertain as any, and only the average case
+    /// has the correction for a finite dataset.
     #[must_use]
     pub fn of(result: &SharpnessResult, spec: &SharpnessSpec, images: usize) -> Option<Self> {
         let batches = result.losses.len();
@@ -150,7 +151,7 @@ impl Sharpness {
         let unseen = (1.0 - seen).clamp(0.0, 1.0);
         let rise = match spec.kind {
             SharpnessKind::Average => Estimate::nested(&result.rises, unseen)?,
-            SharpnessKind::Worst => Estimate::sampled(&result.rises.concat(), unseen)?,
+            SharpnessKind::Worst => Estimate::of(&result.rises.concat())?,
         };
         Some(Self {
             rise,

@@ -2,7 +2,8 @@
 //!
 //! A layer is a straggler by
 //! * *sharpness*, when the robust z-score of log S_ℓ among the layers of its
-//!   tower exceeds 3 at the majority of the interior α;
+//!   tower exceeds 3 at the majority of all interior α of the grid, whether
+//!   measured or not: nothing is said from a few of them;
 //! * *barrier*, when its layer barrier exceeds twice its standard error on a
 //!   dataset;
 //! * *distance*, when log(‖θ₁−θ₀‖/‖θ₀‖) is more than 3 robust deviations above
@@ -11,13 +12,16 @@
 //!   more than the other layers' does, by the same rule as sharpness, of
 //!   log(S_ℓ(α)/S_ℓ(0)). An addition of ours: it compares a layer with itself
 //!   before fine-tuning, where *sharpness* compares layers of different kinds.
+//!
+//! The numbers 3, 2 and 3 are the defaults of the spec's `[stragglers]`.
 
 use super::barriers::{LayerBarrier, layer_barriers};
 use super::estimate::sharpness;
+use super::latest;
 use crate::sweep::event::LayerInfo;
 use crate::sweep::ids::{AlphaId, LayerId, ProbeCell, ProbeId, VariantId};
 use crate::sweep::probe::{Direction, Probe};
-use crate::sweep::spec::Layers;
+use crate::sweep::spec::{Layers, Thresholds};
 use crate::sweep::state::{SweepState, layers_of};
 
 /// Why a layer is called a straggler.
@@ -49,23 +53,6 @@ impl Criterion {
     }
 }
 
-/// Where the rule draws its lines.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Thresholds {
-    /// Robust deviations of log S, and of log(S(α)/S(0)).
-    pub sharpness: f64,
-    /// Standard errors of the layer barrier.
-    pub barrier: f64,
-    /// Robust deviations of the log relative distance.
-    pub distance: f64,
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        Self { sharpness: 3.0, barrier: 2.0, distance: 3.0 }
-    }
-}
-
 /// One layer with all numbers of the rule. Absent where not measured, or where
 /// the spread among the layers is 0.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +61,9 @@ pub struct LayerVerdict {
     pub layer: LayerId,
     /// Median over the interior α of the z-score of log S.
     pub score: Option<f64>,
-    /// Interior α where the z-score exceeds the threshold, and all with one.
+    /// Interior α where the z-score exceeds the threshold, and all interior α
+    /// of the grid: one without a score (not measured, failed, S ≤ 0) is not
+    /// over it.
     pub sharp_at: (usize, usize),
     /// Median over the interior α of the z-score of log(S(α)/S(0)).
     pub rise: Option<f64>,
@@ -122,16 +111,11 @@ fn log(value: Option<f64>) -> Option<f64> {
     value.filter(|&value| value > 0.0).map(f64::ln)
 }
 
-/// Judges every layer of a granularity by what is measured of it: the last
-/// sharpness probe and the last layer-wise path that look at these layers.
-/// In the order of layers; empty before the header.
+/// Judges every layer of a granularity by what is measured of it ([`latest`]
+/// sharpness and layer-wise path that look at these layers), by the run's own
+/// thresholds. In the order of layers; empty before the header.
 #[must_use]
-pub fn stragglers(
-    state: &SweepState,
-    variant: VariantId,
-    units: Layers,
-    limits: &Thresholds,
-) -> Vec<LayerVerdict> {
+pub fn stragglers(state: &SweepState, variant: VariantId, units: Layers) -> Vec<LayerVerdict> {
     let Some(header) = state.header() else { return Vec::new() };
     let layers: Vec<LayerId> = layers_of(header, units).collect();
     let in_text = |layer: LayerId| {
@@ -139,12 +123,13 @@ pub fn stragglers(
         info.is_some_and(LayerInfo::is_text)
     };
     let (text, image): (Vec<_>, Vec<_>) = layers.into_iter().partition(|&layer| in_text(layer));
-    let latest = |wanted: &dyn Fn(&Probe) -> bool| {
-        let list = state.probes();
-        list.iter().rposition(|it| it.probe.layers() == units && wanted(&it.probe)).map(ProbeId)
-    };
-    let sharp = latest(&|probe| matches!(probe, Probe::Sharpness { .. }));
-    let path = latest(&|probe| matches!(probe, Probe::Path { direction: Direction::Path, .. }));
+    let limits = &header.stragglers;
+    let of_units = |probe: &Probe| probe.layers() == units;
+    let sharp =
+        latest(state, variant, |probe| matches!(probe, Probe::Sharpness { .. }) && of_units(probe));
+    let path = latest(state, variant, |probe| {
+        matches!(probe, Probe::Path { direction: Direction::Path, .. }) && of_units(probe)
+    });
     let barriers = path.map_or_else(Vec::new, |probe| layer_barriers(state, probe, variant));
     let tower = |layers: &[LayerId]| judge(state, variant, layers, sharp, &barriers, limits);
     let mut all = tower(&image);
@@ -186,19 +171,20 @@ fn judge(
     let over = |all: &[Vec<Option<f64>>], i: usize| {
         let known: Vec<f64> = all.iter().filter_map(|scores| scores[i]).collect();
         let above = known.iter().filter(|&&z| z > limits.sharpness).count();
-        ((above, known.len()), median(known))
+        ((above, all.len()), median(known))
     };
     let verdict = |(i, &layer): (usize, &LayerId)| {
         let (sharp_at, score) = over(&scores, i);
         let (rose_at, rise) = over(&rises, i);
-        let in_errors = |it: &LayerBarrier| {
-            if it.stderr > 0.0 { it.value / it.stderr } else { 0.0 }
-        };
         let own = barriers.iter().filter(|it| it.layer == layer);
-        let barrier = own.max_by(|a, b| in_errors(a).total_cmp(&in_errors(b)));
+        let height = |it: &LayerBarrier| (it.in_errors(), it.value);
+        let barrier = own.max_by(|a, b| {
+            let ((a, higher), (b, lower)) = (height(a), height(b));
+            a.total_cmp(&b).then(higher.total_cmp(&lower))
+        });
         let fired = |criterion: &Criterion| match criterion {
             Criterion::Sharpness => 2 * sharp_at.0 > sharp_at.1,
-            Criterion::Barrier => barrier.is_some_and(|it| in_errors(it) > limits.barrier),
+            Criterion::Barrier => barrier.is_some_and(|it| it.in_errors() > limits.barrier),
             Criterion::Distance => distances[i].is_some_and(|z| z > limits.distance),
             Criterion::Rise => 2 * rose_at.0 > rose_at.1,
         };

@@ -9,6 +9,7 @@
 mod frames;
 mod input;
 mod paint;
+mod pieces;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};

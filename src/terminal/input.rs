@@ -1,11 +1,13 @@
 //! What comes from the terminal: keys, pasted text, the mouse, and its end.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 
+use super::pieces::Pieces;
 use crate::app::Key;
 
 /// One thing a person did.
@@ -24,7 +26,7 @@ pub enum Input {
 }
 
 /// Lines one notch of the wheel moves.
-const NOTCH: i16 = 3;
+pub(super) const NOTCH: i16 = 3;
 
 /// Reads the terminal on threads of its own until `sink` says false.
 ///
@@ -51,23 +53,42 @@ pub fn listen(sink: impl Fn(Input) -> bool + Clone + Send + 'static) -> io::Resu
         gone(Input::Gone);
     })?;
     std::thread::Builder::new().name("keys".into()).spawn(move || {
-        loop {
-            match crossterm::event::read() {
-                Ok(event) => {
-                    if translate(event).is_some_and(|input| !sink(input)) {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    tracing::error!("cannot read the terminal: {error}");
-                    sink(Input::Gone);
-                    return;
-                }
-            }
+        if let Err(error) = pump(next, Instant::now, &sink) {
+            tracing::error!("cannot read the terminal: {error}");
+            sink(Input::Gone);
         }
     })?;
     Ok(())
+}
+
+/// The next event; `None` when `wait` is over. Without one it takes its time.
+fn next(wait: Option<Duration>) -> io::Result<Option<Event>> {
+    match wait {
+        Some(wait) if !crossterm::event::poll(wait)? => Ok(None),
+        _ => crossterm::event::read().map(Some),
+    }
+}
+
+/// Hands on what comes, keys that arrive in pieces as one, until `sink` says
+/// false.
+fn pump(
+    mut next: impl FnMut(Option<Duration>) -> io::Result<Option<Event>>,
+    clock: impl Fn() -> Instant,
+    sink: impl Fn(Input) -> bool,
+) -> io::Result<()> {
+    let mut pieces = Pieces::default();
+    loop {
+        let wait = pieces.due().map(|due| due.saturating_duration_since(clock()));
+        let ready = match next(wait) {
+            Ok(Some(event)) => translate(event).map(|input| pieces.take(input, clock())),
+            Ok(None) => Some(pieces.late(clock())),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(error) => return Err(error),
+        };
+        if ready.into_iter().flatten().any(|input| !sink(input)) {
+            return Ok(());
+        }
+    }
 }
 
 /// Into our own words; `None` for what the screen has no use for (key releases,
@@ -118,6 +139,9 @@ fn key(event: KeyEvent) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::super::pieces::HOLD;
     use super::*;
 
     fn press(code: KeyCode, modifiers: KeyModifiers) -> Option<Input> {
@@ -139,6 +163,48 @@ mod tests {
         assert_eq!(press(KeyCode::Tab, KeyModifiers::SHIFT), Some(Input::Key(Key::BackTab)));
         assert_eq!(press(KeyCode::F(1), none), Some(Input::Key(Key::F(1))));
         assert_eq!(press(KeyCode::CapsLock, none), None);
+    }
+
+    /// As the terminal's: virtual milliseconds, and what comes when.
+    fn pumped(script: &[(u64, KeyCode)]) -> Vec<(u64, Key)> {
+        let (now, acted) = (Cell::new(0), RefCell::new(Vec::new()));
+        let mut left = script.iter();
+        let mut coming = left.next();
+        let next = |wait: Option<Duration>| {
+            let until = wait.map(|wait| now.get() + wait.as_millis() as u64);
+            match coming {
+                Some(&(at, code)) if until.is_none_or(|until| at <= until) => {
+                    now.set(at.max(now.get()));
+                    coming = left.next();
+                    Ok(Some(Event::Key(KeyEvent::new(code, KeyModifiers::NONE))))
+                }
+                None if until.is_none() => Err(io::Error::other("the script is over")),
+                _ => {
+                    now.set(until.unwrap_or_default());
+                    Ok(None)
+                }
+            }
+        };
+        let start = Instant::now();
+        let clock = || start + Duration::from_millis(now.get());
+        let sink = |input| {
+            let Input::Key(key) = input else { unreachable!("{input:?}") };
+            acted.borrow_mut().push((now.get(), key));
+            true
+        };
+        assert!(pump(next, clock, sink).is_err());
+        acted.into_inner()
+    }
+
+    #[test]
+    fn an_arrow_in_pieces_closes_no_dialog() {
+        let letter = KeyCode::Char;
+        let script =
+            [(0, KeyCode::Esc), (100, letter('[')), (101, letter('B')), (300, letter('x'))];
+        assert_eq!(pumped(&script), [(101, Key::Down), (300, Key::Char('x'))]);
+        let hold = HOLD.as_millis() as u64;
+        let script = [(5, KeyCode::Esc), (1000, letter('['))];
+        assert_eq!(pumped(&script), [(5 + hold, Key::Esc), (1000, Key::Char('['))]);
     }
 
     #[test]

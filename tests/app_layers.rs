@@ -3,6 +3,7 @@
 
 mod script;
 
+use alphascope::app::board::Board;
 use alphascope::app::contest::RivalId;
 use alphascope::app::keymap::bindings;
 use alphascope::app::sheet::Sheet;
@@ -11,7 +12,7 @@ use alphascope::sweep::command::Command;
 use alphascope::sweep::event::{Event, Outcome};
 use alphascope::sweep::ids::{AlphaId, LayerId, ProbeCell, ProbeId, VariantId};
 use alphascope::sweep::probe::Probe;
-use alphascope::sweep::spec::{DoctorSpec, Layers, Method, SharpnessSpec};
+use alphascope::sweep::spec::{DoctorSpec, Layers, Method, Role, SharpnessSpec};
 use proptest::prelude::*;
 use script::probes::{curvature, path, sharpness, trim};
 use script::{Script, fold};
@@ -191,6 +192,62 @@ fn a_toggle_is_requested_then_in_force_and_shows_its_variant() {
 }
 
 #[test]
+fn what_is_toggled_on_before_it_is_in_force_makes_way_too() {
+    let mut model = measured();
+    let asked = type_in(&mut model, "2jj ");
+    let [Command::AddVariant { variant: first }] = &asked[..] else { unreachable!("{asked:?}") };
+    let asked = type_in(&mut model, "j ");
+    let [Command::Supersede { sparsify }, Command::AddVariant { variant: second }] = &asked[..]
+    else {
+        unreachable!("{asked:?}")
+    };
+    assert_eq!(*sparsify, first.sparsify);
+    assert_eq!(model.live.requested.variants, vec![second.sparsify.clone()]);
+    // The first comes into force, and goes: neither is shown.
+    tell(&mut model, Event::VariantAdded { variant: first.clone() });
+    tell(&mut model, Event::VariantDropped { variant: VariantId(1) });
+    assert_eq!(model.live.variant, VariantId::DENSE);
+    let asked = type_in(&mut model, "d");
+    assert_eq!(asked, vec![Command::Supersede { sparsify: second.sparsify.clone() }]);
+    assert_eq!(model.live.requested, Default::default());
+    tell(&mut model, Event::VariantAdded { variant: second.clone() });
+    assert_eq!(model.live.variant, VariantId::DENSE, "nobody waits for it any more");
+    // In force, asked to be dropped, and wanted again before it is: no wish is left open.
+    type_in(&mut model, "k ");
+    tell(&mut model, Event::VariantTaken { variant: VariantId(1) });
+    assert_eq!(model.live.variant, VariantId(1));
+    type_in(&mut model, "d");
+    assert_eq!(model.live.requested.drop_of(VariantId(1)), Some(true));
+    let asked = type_in(&mut model, " ");
+    assert_eq!(asked, vec![Command::AddVariant { variant: model.run.variants()[1].clone() }]);
+    assert_eq!(model.live.requested.drop_of(VariantId(1)), None);
+}
+
+/// Whatever is pressed, and however often: the name above the numbers is theirs.
+#[test]
+fn the_name_and_the_numbers_are_of_one_variant() {
+    let script = Script::good();
+    let mut events = script.until(60);
+    events.extend(script.variant(1, trim("block.3", 0.5), 60));
+    events.extend(script.variant(2, trim("head", 0.5), 60));
+    let mut model = fold(&events, Look::default(), (80, 24));
+    model.mode = Mode::Watch;
+    update(&mut model, Message::Ended(Ok(alphascope::sweep::event::Outcome::Complete)));
+    model.settle();
+    for shown in [1, 2, 0, 1] {
+        let before = model.board.clone();
+        update(&mut model, Message::Key(Key::Char('w')));
+        assert_eq!(model.board, before, "until it is derived, name and numbers stay");
+        assert!(model.due(), "… and the next frame derives it");
+        model.settle();
+        let expected = Board::of(&model.run, VariantId(shown));
+        assert_eq!(model.board, expected);
+        let name = model.run.variants()[shown].name.clone();
+        assert_eq!(model.board.variant, Some(name).filter(|_| shown > 0));
+    }
+}
+
+#[test]
 fn stragglers_are_selected_with_one_key_and_toggled_together() {
     let mut model = measured();
     type_in(&mut model, "2g");
@@ -203,6 +260,15 @@ fn stragglers_are_selected_with_one_key_and_toggled_together() {
     let [Command::AddVariant { variant }] = &asked[..] else { unreachable!("{asked:?}") };
     assert_eq!(variant.name, "2 layers reset");
     assert!(variant.sparsify.iter().all(|it| it.method == Method::Reset && it.amount == 1.0));
+    // By 2:4 they are the same edits as a spec's.
+    let asked = type_in(&mut model, "ee");
+    assert!(asked.is_empty());
+    while model.layers.method != Method::NOfM {
+        type_in(&mut model, "e");
+    }
+    let asked = type_in(&mut model, " ");
+    let Some(Command::AddVariant { variant }) = asked.last() else { unreachable!("{asked:?}") };
+    assert_eq!(variant.check_numbers(), Ok(()));
     press(&mut model, Key::Esc);
     assert!(model.layers.picked.is_empty());
 }
@@ -365,6 +431,17 @@ fn a_watched_run_that_is_over_is_asked_when_nobody_measures_it() {
         let (asked, word) = over(outcome, link);
         assert!(asked == 0 && word.as_deref().is_some_and(|it| it.contains(why)), "{word:?}");
     }
+}
+
+#[test]
+fn a_doctor_that_could_try_nothing_is_not_asked_for() {
+    let mut events = Script::good().until(40);
+    let Event::Header(header) = &mut events[0] else { unreachable!() };
+    header.datasets.iter_mut().for_each(|it| it.role = Role::Id);
+    let mut model = fold(&events, Look::default(), (80, 24));
+    assert!(type_in(&mut model, "2D").is_empty());
+    assert!(!model.doctor && !model.live.requested.doctor);
+    assert!(model.live.word.as_deref().unwrap().contains("role `ood`"), "{:?}", model.live.word);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::sync::mpsc::Sender;
 use alphascope::report::{Format, render, table};
 use alphascope::sim::{SimScript, layers};
 use alphascope::sweep::command::Command;
-use alphascope::sweep::doctor::{Findings, Group, findings, trials, tuning_rounds};
+use alphascope::sweep::doctor::{Findings, Group, findings, obstacle, trials, tuning_rounds};
 use alphascope::sweep::event::{Event, Header, Outcome};
 use alphascope::sweep::journal;
 use alphascope::sweep::plan::Shard;
@@ -144,9 +144,31 @@ fn it_never_tunes_on_what_it_reports() {
 #[test]
 fn too_few_images_are_no_reason_to_panic() {
     let dir = tempfile::tempdir().unwrap();
-    let state = run(dir.path(), &header(1), &DoctorSpec::default(), 1);
+    let mut state = run(dir.path(), &header(1), &DoctorSpec::default(), 1);
+    assert!(findings(&state).is_none(), "it is refused");
+    assert!(state.notices.iter().any(|(_, text)| text.contains("too few")), "{:?}", state.notices);
+    // As an older run may have it.
+    state.apply(&Event::Doctor { spec: DoctorSpec::default() });
     assert_eq!(found(&state).best, None);
     assert!(table(&state).contains("no variant is measured yet"));
+}
+
+#[test]
+fn where_nothing_can_be_tried_it_is_refused_with_the_reason() {
+    let header = header(700);
+    assert_eq!(obstacle(&header), None);
+    let mut home = header.clone();
+    home.datasets.iter_mut().for_each(|it| it.role = Role::Id);
+    let mut ends = header.clone();
+    ends.alphas.retain(|alpha| alpha.is_end());
+    for (header, word) in [(home, "role `ood`"), (ends, "sweep.alphas")] {
+        assert!(obstacle(&header).unwrap().contains(word));
+        let dir = tempfile::tempdir().unwrap();
+        let state = run(dir.path(), &header, &DoctorSpec::default(), 1);
+        assert!(state.doctor().is_none());
+        let said: Vec<&str> = state.notices.iter().map(|(_, text)| text.as_str()).collect();
+        assert!(said.iter().any(|text| text.contains(word)), "{said:?}");
+    }
 }
 
 /// What is measured beside, in full, changes nothing of the search.

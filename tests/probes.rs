@@ -185,6 +185,46 @@ fn a_probe_asked_for_while_it_runs_is_cancelled_alone() {
 }
 
 #[test]
+fn a_variant_that_is_superseded_at_once_is_not_measured_in_full() {
+    let header = header(5);
+    let dir = tempfile::tempdir().unwrap();
+    let of = |layer| variant("late", &[edit(layer, Method::Delta, 0.7)]);
+    let (first, second) = (of("block.0"), of("block.1.mlp"));
+    let add = |it: &Variant| Command::AddVariant { variant: it.clone() };
+    let instead = |it: &Variant| Command::Supersede { sparsify: it.sparsify.clone() };
+    let asked = [
+        add(&first),
+        instead(&first),
+        add(&second),
+        instead(&second),
+        add(&first),
+        // Nothing that was measured whole, or that nobody knows, makes way.
+        instead(&of("stem")),
+        instead(&Variant::dense()),
+    ];
+    let mut sent = false;
+    let (outcome, state) =
+        probing(dir.path(), &header, &[], Shard::whole(), scripts(2), |_, ask| {
+            if !std::mem::replace(&mut sent, true) {
+                asked.iter().for_each(|it| ask.send(it.clone()).unwrap());
+            }
+        });
+    assert_eq!(outcome.unwrap(), Outcome::Complete);
+    let id = |it: &Variant| state.variant_that(&it.sparsify).unwrap();
+    assert!(state.is_dropped(id(&second)) && !state.is_whole(id(&second)));
+    assert!(!state.is_dropped(id(&first)) && state.is_whole(id(&first)));
+    assert!(state.is_whole(VariantId::DENSE) && state.is_complete());
+    // Whole, it stays as it is.
+    let mut sent = false;
+    let (_, state) = probing(dir.path(), &header, &[], Shard::whole(), scripts(1), |_, ask| {
+        if !std::mem::replace(&mut sent, true) {
+            ask.send(instead(&first)).unwrap();
+        }
+    });
+    assert!(!state.is_dropped(id(&first)));
+}
+
+#[test]
 fn what_cannot_join_is_said() {
     let header = header(3);
     let dir = tempfile::tempdir().unwrap();
@@ -312,7 +352,7 @@ proptest! {
     /// finished answer is kept, and nothing comes of what was left out.
     #[test]
     fn commands_at_any_moment(
-        asked in prop::collection::vec((0_usize..120, 0_usize..9), 0..12),
+        asked in prop::collection::vec((0_usize..120, 0_usize..10), 0..12),
         workers in 1_usize..4,
     ) {
         let header = header(3);
@@ -326,6 +366,7 @@ proptest! {
             5 => Command::DropVariant { variant: VariantId(1) },
             6 => Command::DropVariant { variant: VariantId(2) },
             7 => Command::Skip { dataset: DatasetId(1) },
+            8 => Command::Supersede { sparsify: vec![edit("block.0", Method::Delta, 0.7)] },
             _ => Command::Focus { dataset: Some(DatasetId(1)) },
         };
         let dir = tempfile::tempdir().unwrap();

@@ -185,9 +185,8 @@ impl Layers {
     #[must_use]
     pub fn edit(&self, layer: &str) -> Edit {
         let amount = match self.method {
-            Method::Reset => 1.0,
-            // Two of four stay.
-            Method::NOfM => 0.5,
+            // It has none: see [`Edit::amount`].
+            Method::Reset | Method::NOfM => 1.0,
             _ => f64::from(self.percent) / 100.0,
         };
         let (n, m) = (2, 4);

@@ -58,6 +58,12 @@ fn a_command_is_handed_on_and_acknowledged() {
     assert_eq!(commands.recv_timeout(LONG).unwrap(), skip);
     assert_eq!(replies.read().unwrap(), json!({ "protocol": 1, "id": 1, "ok": true }));
     assert_eq!(answers.read().unwrap(), json!({ "protocol": 1, "id": 1, "ok": true }));
+    // A what-if that makes way goes by what it does.
+    let edit = crate::sparsify::parse("block.1=delta:0.5").unwrap();
+    let supersede = Command::Supersede { sparsify: vec![edit] };
+    client.send(&supersede).unwrap();
+    assert_eq!(commands.recv_timeout(LONG).unwrap(), supersede);
+    assert_eq!(replies.read().unwrap(), json!({ "protocol": 1, "id": 2, "ok": true }));
     drop(server);
     assert!(replies.read().is_err(), "the line ends with the sweep");
     assert!(!dir.path().join("control.sock").exists());

@@ -62,8 +62,11 @@ impl Loop {
             Ok(()) => return,
             Err(unheard) => unheard.0,
         };
+        // What is asked to make way may be on its way to the session that goes on.
+        let expected = self.going || !self.waiting.is_empty();
+        let makes_way = matches!(unheard, Command::Supersede { .. }) && expected;
         // It goes on when there is more to do; to stop what has ended is nothing.
-        if self.watching() || !unheard.is_work() {
+        if self.watching() || !(unheard.is_work() || makes_way) {
             return;
         }
         self.waiting.push(unheard);

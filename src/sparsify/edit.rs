@@ -47,6 +47,9 @@ pub fn parse(text: &str) -> Result<Edit, String> {
         }
     };
     match (method, amount.map(str::parse::<f64>)) {
+        (Method::Reset, Some(Ok(amount))) if amount != 1.0 => {
+            wrong(format!("amount: reset takes the whole layer back: leave it out, got {amount}"))
+        }
         (_, Some(Ok(amount))) => edit(method, amount, (2, 4)),
         (Method::Reset, None) => edit(method, 1.0, (2, 4)),
         (_, None) => wrong(format!("expected an amount in [0, 1], as {layer}={name}:0.5")),
@@ -102,6 +105,7 @@ mod tests {
             ("=delta:0.5", "a layer before"),
             ("block.3=trim:0.5", "got `trim:0.5`"),
             ("block.3=delta", "an amount in [0, 1]"),
+            ("block.3=reset:0.5", "amount: reset takes the whole layer"),
             ("block.3=delta:half", "got `half`"),
             ("block.3=2:x", "N:M"),
         ] {

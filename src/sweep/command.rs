@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{DatasetId, ProbeId, VariantId};
 use super::probe::Probe;
-use super::spec::{DoctorSpec, Variant};
+use super::spec::{DoctorSpec, Edit, Variant};
 
 /// One request to the worker side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,13 @@ pub enum Command {
     DropVariant {
         /// Which; never the dense one.
         variant: VariantId,
+    },
+    /// Measure no more of the variant with these edits, unless it is complete:
+    /// another what-if takes its place. By its edits, because one that was just
+    /// asked for has no number yet.
+    Supersede {
+        /// What the variant does.
+        sparsify: Vec<Edit>,
     },
     /// Look for an edit that repairs the path, once what is owed is measured.
     Doctor {

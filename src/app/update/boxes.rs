@@ -12,6 +12,7 @@ use crate::app::setup::Field;
 use crate::app::tab::Tab;
 use crate::app::{Key, format};
 use crate::sweep::command::Command;
+use crate::sweep::doctor::obstacle;
 use crate::sweep::event::Level;
 use crate::sweep::ids::VariantId;
 use crate::sweep::spec::DoctorSpec;
@@ -27,6 +28,13 @@ pub(super) fn doctor(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     if !asking(model) {
+        return Vec::new();
+    }
+    if let Some(why) = model.run.header().and_then(obstacle) {
+        let text = format!("the doctor cannot help: {why}");
+        model.live.word = Some(text.clone());
+        // The footer has one line, the log has all of it.
+        model.say(Level::Warning, text);
         return Vec::new();
     }
     model.live.requested.doctor = true;

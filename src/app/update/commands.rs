@@ -52,6 +52,8 @@ pub(super) fn refused(model: &mut Model, command: &Command, why: &str) {
             let same = |id| known(id).is_some_and(|it| it.sparsify == variant.sparsify);
             requested.drops.retain(|(id, drop)| *drop || !same(*id));
         }
+        // Nobody waits for what made way.
+        Command::Supersede { .. } => {}
         Command::DropVariant { variant } => requested.drops.retain(|(it, _)| it != variant),
         Command::Doctor { .. } => {
             requested.doctor = false;

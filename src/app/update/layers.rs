@@ -263,7 +263,11 @@ fn edit(model: &mut Model, edits: Vec<Edit>) -> Vec<Effect> {
         model.behind(Lag::Asked);
         return effects;
     }
-    let known = model.run.variants().iter().position(|it| it.sparsify == edits).map(VariantId);
+    let known = model.run.variant_that(&edits);
+    if let Some(id) = known {
+        // Wanted again: that it be dropped is asked no more.
+        model.live.requested.drops.retain(|it| *it != (id, true));
+    }
     match known {
         Some(id) if !model.run.is_dropped(id) => show(model, id),
         _ => model.live.requested.variants.push(edits.clone()),
@@ -276,9 +280,14 @@ fn edit(model: &mut Model, edits: Vec<Edit>) -> Vec<Effect> {
 /// The what-if before makes way, unless it is complete: a person who goes on
 /// toggling does not wait for it. The compare screen can take it back.
 fn supersede(model: &mut Model) -> Vec<Effect> {
-    let edits = &model.layers.edits;
-    let known = model.run.variants().iter().position(|it| it.sparsify == *edits).map(VariantId);
-    model.live.requested.variants.retain(|it| it != edits);
+    let edits = model.layers.edits.clone();
+    let known = model.run.variant_that(&edits);
+    let requested = &mut model.live.requested.variants;
+    if requested.contains(&edits) {
+        // It has no number yet, or its taking back is under way.
+        requested.retain(|it| *it != edits);
+        return vec![Effect::Command(Command::Supersede { sparsify: edits })];
+    }
     // One that has ended measures nothing any more.
     match known.filter(|_| model.running()) {
         Some(id) if id != VariantId::DENSE && !model.run.is_dropped(id) => drop_variant(model, id),
@@ -287,9 +296,7 @@ fn supersede(model: &mut Model) -> Vec<Effect> {
 }
 
 fn drop_variant(model: &mut Model, id: VariantId) -> Vec<Effect> {
-    let cells = || model.run.cell_ids().filter(|cell| cell.variant == id);
-    let complete = |cell| model.run.cell(cell).is_some_and(|it| it.done == it.total);
-    if cells().all(complete) {
+    if model.run.is_whole(id) {
         return Vec::new();
     }
     model.live.requested.drops.retain(|(it, _)| *it != id);
@@ -417,11 +424,11 @@ pub(super) fn in_force(model: &mut Model, event: &Event) {
             model.say(Level::Error, text);
         }
         Event::VariantAdded { variant } => {
-            let id = model.run.variants().iter().position(|it| it.sparsify == variant.sparsify);
+            let id = model.run.variant_that(&variant.sparsify);
             let asked = model.live.requested.variants.contains(&variant.sparsify);
             model.live.requested.variants.retain(|it| *it != variant.sparsify);
             if let Some(id) = id.filter(|_| asked) {
-                show(model, VariantId(id));
+                show(model, id);
             }
             let text =
                 format!("measured too from here on: {} ({})", variant.name, describe(variant));

@@ -17,9 +17,34 @@ mod trials;
 pub use findings::{Finding, Findings, findings};
 pub use trials::{Group, Trial, trials, tuning_rounds};
 
+use super::event::Header;
 use super::ids::VariantId;
-use super::spec::Variant;
+use super::spec::{Role, Variant};
 use super::state::SweepState;
+
+/// Why the doctor could try nothing in such a run; `None` where it can.
+#[must_use]
+pub fn obstacle(header: &Header) -> Option<&'static str> {
+    let mut ood = header.datasets.iter().filter(|it| it.role == Role::Ood).peekable();
+    if ood.peek().is_none() {
+        return Some(
+            "it judges an edit by the OOD mean, and no dataset has the role `ood`: give one that \
+             role",
+        );
+    }
+    if !header.alphas.iter().any(|alpha| alpha.is_interior()) {
+        return Some(
+            "it judges an edit between the ends, and the grid has no point there: put one between \
+             0 and 1 into `sweep.alphas`",
+        );
+    }
+    // What is measured in one go cannot be parted into what is chosen by and what is reported.
+    let parted = ood.any(|it| tuning_rounds(&it.rounds) > 0);
+    (!parted).then_some(
+        "it chooses on some OOD images and reports the others, and every OOD dataset has too few \
+         to be parted: use more images, or a smaller `sweep.batch`",
+    )
+}
 
 /// What the doctor wants once nothing else is owed.
 #[derive(Clone, Debug, PartialEq)]

@@ -28,8 +28,7 @@ impl Trial {
     /// The run's variant with these edits.
     #[must_use]
     pub fn id(&self, state: &SweepState) -> Option<VariantId> {
-        let same = |it: &Variant| it.sparsify == self.variant.sparsify;
-        state.variants().iter().position(same).map(VariantId)
+        state.variant_that(&self.variant.sparsify)
     }
 }
 

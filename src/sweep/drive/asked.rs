@@ -3,6 +3,7 @@
 use super::coordinator::Coordinator;
 use super::queue::Control;
 use crate::sweep::command::Command;
+use crate::sweep::doctor;
 use crate::sweep::event::Event;
 use crate::sweep::ids::{DatasetId, ProbeId, VariantId};
 use crate::sweep::plan::Unit;
@@ -66,6 +67,8 @@ impl Coordinator<'_> {
             // What they name may be unknown until the engines are there, and
             // `Started` begins with the spec's order.
             command if !self.started => self.early.push(command),
+            // What is over has made way.
+            Command::Supersede { .. } if self.over => {}
             command if self.over => {
                 let why = "the sweep has just ended: go on with it (--resume) and ask again";
                 self.refuse(command, why.into());
@@ -98,20 +101,29 @@ impl Coordinator<'_> {
             Command::AddVariant { variant } => self.add(variant),
             Command::Doctor { spec } => {
                 let fits = self.takes_more("the doctor").and_then(|()| {
-                    spec.check().map_err(|it| format!("doctor, `{}`: {}", it.field, it.message))
+                    spec.check().map_err(|it| format!("doctor, `{}`: {}", it.field, it.message))?;
+                    let obstacle = doctor::obstacle(self.header);
+                    obstacle.map_or(Ok(()), |why| Err(format!("the doctor cannot help: {why}")))
                 });
                 match fits {
                     Ok(()) => self.emit(Event::Doctor { spec }),
                     Err(why) => self.refuse(Command::Doctor { spec }, why),
                 }
             }
-            Command::DropVariant { variant } => {
-                let known =
-                    variant != VariantId::DENSE && self.mark(Leaving::Variant(variant), true);
-                if known && !self.state.is_dropped(variant) {
-                    self.leaving.push(Leaving::Variant(variant));
+            Command::DropVariant { variant } => self.drop_variant(variant),
+            Command::Supersede { sparsify } => {
+                let open = |it: &VariantId| !self.state.is_whole(*it);
+                if let Some(variant) = self.state.variant_that(&sparsify).filter(open) {
+                    self.drop_variant(variant);
                 }
             }
+        }
+    }
+
+    fn drop_variant(&mut self, variant: VariantId) {
+        let known = variant != VariantId::DENSE && self.mark(Leaving::Variant(variant), true);
+        if known && !self.state.is_dropped(variant) {
+            self.leaving.push(Leaving::Variant(variant));
         }
     }
 
@@ -167,9 +179,7 @@ impl Coordinator<'_> {
     }
 
     fn add(&mut self, mut variant: Variant) {
-        let same = |it: &Variant| it.sparsify == variant.sparsify;
-        if let Some(index) = self.state.variants().iter().position(same) {
-            let id = VariantId(index);
+        if let Some(id) = self.state.variant_that(&variant.sparsify) {
             if id != VariantId::DENSE {
                 self.mark(Leaving::Variant(id), false);
                 // Told even when it was never dropped: it is in force.

@@ -342,6 +342,22 @@ impl Edit {
             let text = format!("expected a fraction from 0 to 1, got {}", self.amount);
             return wrong("amount", text);
         }
+        if self.amount != 1.0 {
+            let instead = match self.method {
+                Method::Reset => Some("`reset` takes the whole layer back"),
+                Method::NOfM => Some("`n:m` goes by n and m, as n = 2, m = 4"),
+                _ => None,
+            };
+            if let Some(why) = instead {
+                return wrong("amount", format!("{why}: leave it out, got {}", self.amount));
+            }
+        }
+        let groups = [("n", self.n, 2), ("m", self.m, 4)];
+        let given = groups.into_iter().find(|(_, value, usual)| value != usual);
+        if let Some((field, value, _)) = given.filter(|_| self.method != Method::NOfM) {
+            let text = format!("only the method `n:m` has it: leave it out, got {value}");
+            return wrong(field, text);
+        }
         if self.method == Method::NOfM && (self.m == 0 || self.n > self.m) {
             let text = format!(
                 "expected N of M with N ≤ M and M ≥ 1, as n = 2, m = 4, got n = {}, m = {}",
@@ -417,6 +433,12 @@ mod tests {
             (variant("v", "{ layer = 'stem', method = 'delta', amount = 1.5 }"), "[0].amount`"),
             (variant("v", "{ layer = 'stem', method = 'delta', amount = nan }"), "[0].amount`"),
             (variant("v", "{ layer = 'stem', method = 'n:m', n = 5 }"), "[0].n`"),
+            (variant("v", "{ layer = 'stem', method = 'reset', amount = 0.5 }"), "[0].amount`"),
+            (variant("v", "{ layer = 'stem', method = 'n:m', amount = 0.5 }"), "[0].amount`"),
+            (
+                variant("v", "{ layer = 'stem', method = 'delta', amount = 0.5, n = 1 }"),
+                "only the method `n:m`",
+            ),
             (variant("v", "{ layer = 'stem', method = 'prune' }"), "prune"),
             (variant("v", HALF) + &table("v", "{ layer = 'stem', method = 'reset' }"), "rename"),
             (variant("v", HALF) + &table("w", HALF), "`variants[1].sparsify`"),

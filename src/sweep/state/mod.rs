@@ -19,7 +19,7 @@ use super::ids::{
 };
 use super::plan::{alphas_of, cost, positions, variants_of};
 use super::probe::ProbeResult;
-use super::spec::{DoctorSpec, Role, Variant};
+use super::spec::{DoctorSpec, Edit, Role, Variant};
 use super::stats::Memo;
 
 /// Everything the events told so far.
@@ -98,6 +98,19 @@ impl SweepState {
     #[must_use]
     pub fn is_dropped(&self, variant: VariantId) -> bool {
         self.dropped.get(variant.index()).copied().unwrap_or(false)
+    }
+
+    /// The variant that does this; `None` while there is none.
+    #[must_use]
+    pub fn variant_that(&self, does: &[Edit]) -> Option<VariantId> {
+        self.variants.iter().position(|it| it.sparsify == does).map(VariantId)
+    }
+
+    /// True when every image of the variant is counted at every α.
+    #[must_use]
+    pub fn is_whole(&self, variant: VariantId) -> bool {
+        let mut cells = self.cell_ids().filter(|id| id.variant == variant);
+        cells.all(|id| self.cell(id).is_some_and(|it| it.done == it.total))
     }
 
     /// True when only the doctor's tuning part is measured of the variant.

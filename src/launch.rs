@@ -17,6 +17,7 @@ use crate::inputs::{Inputs, InputsError};
 use crate::session::{self, SessionHandle, Waker};
 use crate::sim::{Loss, SimEngine, SimScript, SimShape};
 use crate::sweep::command::Command;
+use crate::sweep::doctor::obstacle;
 use crate::sweep::drive::EngineFactory;
 use crate::sweep::event::Header;
 use crate::sweep::journal::{self, Journal, JournalError};
@@ -62,6 +63,9 @@ pub enum LaunchError {
         /// The run folder.
         path: PathBuf,
     },
+    /// The doctor is asked for, and could try nothing.
+    #[error("the doctor cannot help: {0}, or leave the doctor out")]
+    Doctor(&'static str),
     /// There is nowhere to put a run.
     #[error("cannot make a run folder{}: {source}; name one with --out", at(.path))]
     Folder {
@@ -148,6 +152,26 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// Opens what [`Self::prepare`] opens, and lets it go again: whether a sweep
+    /// could start, before anyone starts one. Makes nothing on the disk.
+    ///
+    /// # Errors
+    /// Those of [`Self::prepare`], but for a file that is found damaged when it
+    /// is read whole, and a run folder that cannot be made.
+    pub fn check(request: Request) -> Result<(), LaunchError> {
+        let Request { spec, spec_path, out, resume, measure, doctor, .. } = request;
+        spec.check(&spec_path)?;
+        if let Some(path) = out.filter(|dir| !resume && journal::is_run(dir)) {
+            return Err(JournalError::Exists { path }.into());
+        }
+        let inputs = Arc::new(Inputs::open(spec)?);
+        let grid = inputs.spec.grid();
+        let batch = inputs.spec.sweep.batch;
+        let header = inputs.header(String::new(), grid, |images| rounds(images, batch));
+        check_doctor(&header, doctor.is_some() || inputs.spec.doctor.is_some())?;
+        engines(&inputs, &header, &measure).map(drop)
+    }
+
     /// Opens everything. The run folder is made last, when nothing else can go
     /// wrong.
     ///
@@ -172,6 +196,9 @@ impl Launch {
         let batch = resolved.sweep.batch;
         let header =
             inputs.header(fingerprint(&resolved)?, resolved.grid(), |images| rounds(images, batch));
+        // One that was begun so goes on so.
+        let by_spec = resolved.doctor.is_some() && !resume;
+        check_doctor(&header, by_spec || doctor.is_some())?;
         let engines = engines(&inputs, &header, &measure)?;
         let dir = match out {
             Some(dir) => std::path::absolute(&dir)
@@ -220,6 +247,14 @@ impl Launch {
         let mut handle = session::start(self.setup, waker)?;
         handle.again = self.again;
         Ok(handle)
+    }
+}
+
+/// Whether the doctor, where it is asked for, has something to try.
+fn check_doctor(header: &Header, asked: bool) -> Result<(), LaunchError> {
+    match obstacle(header).filter(|_| asked) {
+        Some(why) => Err(LaunchError::Doctor(why)),
+        None => Ok(()),
     }
 }
 

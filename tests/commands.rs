@@ -116,6 +116,27 @@ fn the_merged_demo_tells_its_heads_and_activation() {
 }
 
 #[test]
+fn a_doctor_that_could_try_nothing_is_refused() {
+    let (home, _) = finished();
+    let spec = std::fs::read_to_string(home.path().join("run/spec.toml")).unwrap();
+    let mut all_id: toml::Table = spec.parse().unwrap();
+    for set in all_id["datasets"].as_array_mut().unwrap() {
+        set["role"] = "id".into();
+    }
+    let mut ends: toml::Table = spec.parse().unwrap();
+    ends["sweep"]["alphas"] = toml::Value::Array(vec![0.0.into(), 1.0.into()]);
+    for (spec, word) in [(all_id, "role `ood`"), (ends, "sweep.alphas")] {
+        std::fs::write(home.path().join("spec.toml"), spec.to_string()).unwrap();
+        let args = ["sweep", "spec.toml", "--sim", "--sim-ms", "0", "--out", "other"];
+        let refused = alphascope(&home, &[&args[..], &["--doctor"]].concat());
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains("the doctor cannot help") && said.contains(word), "{said}");
+        assert!(!home.path().join("other").exists(), "nothing is begun");
+    }
+}
+
+#[test]
 fn a_resumed_run_tells_only_what_is_new() {
     let (home, first) = finished();
     let journal = home.path().join("run/events.jsonl");

@@ -6,14 +6,20 @@
 use std::path::Path;
 
 use alphascope::app::setup::{
-    DataFacts, Effect, Entry, FileFacts, Message, PairFacts, Row, State, update,
+    DataFacts, Effect, Entry, FileFacts, Job, Message, PairFacts, Row, State, update,
 };
 use alphascope::app::{Charset, Depth, Key, Look, Mode, Model, Palette, Screen};
 use alphascope::config::{ChosenDataset, Memory};
-use alphascope::sweep::spec::{Role, SharpnessKind};
+use alphascope::launch::Outside;
+use alphascope::runtime::Host;
+use alphascope::sim::SimScript;
+use alphascope::sweep::spec::{Role, SharpnessKind, Spec};
 use alphascope::ui::{Theme, view};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+
+/// What to do about a head without names.
+const WAY: &str = "set `checkpoints.head_classes`, or give one dataset the role `id`";
 
 fn facts(architecture: &str) -> FileFacts {
     FileFacts {
@@ -63,6 +69,12 @@ fn answer(state: &mut State, effects: Vec<Effect>) {
                 }),
             ),
             Effect::Pair(id, ..) => Message::Pair(id, Ok(PairFacts::default())),
+            Effect::Check(id, job) => {
+                let named = job.spec.datasets.iter().any(|set| set.role == Role::Id);
+                let path = job.spec.checkpoints.finetuned.display();
+                let why = format!("{path} stores a head of 22 rows, but nothing names them: {WAY}");
+                Message::Checked(id, if named { Ok(()) } else { Err(why) })
+            }
             Effect::List(id, dir) => Message::Listed(id, Ok(listing(&dir))),
             Effect::Devices => Message::Devices(vec!["auto".into(), "cpu".into(), "cuda:0".into()]),
             _ => continue,
@@ -105,6 +117,12 @@ fn model(finetuned: &str) -> Model {
     model
 }
 
+/// As a key does that changes the form.
+fn check(model: &mut Model) {
+    let effects = model.setup.begin();
+    answer(&mut model.setup, effects);
+}
+
 fn press(model: &mut Model, keys: &[Key]) {
     for key in keys {
         let effects = alphascope::app::update(model, alphascope::app::Message::Key(*key));
@@ -142,6 +160,7 @@ fn sharpness_has_its_numbers_and_says_which_is_wrong() {
     let mut model = model("finetuned.pt");
     model.setup.sharpness = Some(SharpnessKind::Average);
     model.setup.row = Row::Count;
+    check(&mut model);
     for (width, height) in SIZES {
         insta::assert_snapshot!(
             format!("sharpness_{width}x{height}"),
@@ -152,6 +171,8 @@ fn sharpness_has_its_numbers_and_says_which_is_wrong() {
     let text = picture(&mut model, 120, 40);
     assert!(text.contains("7 is odd") && text.contains("not yet: draws"), "{text}");
     model.setup.sharpness = Some(SharpnessKind::Worst);
+    assert!(picture(&mut model, 120, 40).contains("checking"));
+    check(&mut model);
     let text = picture(&mut model, 120, 40);
     assert!(text.contains("steps") && text.contains("ready"), "{text}");
     model.look.charset = Charset::Ascii;
@@ -165,6 +186,56 @@ fn a_mismatch_lists_its_first_differences() {
     assert!(text.contains("the two do not match"), "{text}");
     assert!(text.contains("[1024, 768] there") && text.contains("and 298 more"), "{text}");
     insta::assert_snapshot!("mismatch_80x24", picture(&mut model, 80, 24));
+}
+
+#[test]
+fn ready_is_what_the_start_would_say() {
+    let mut model = model("finetuned.pt");
+    model.setup.row = alphascope::app::setup::Row::Start;
+    assert!(picture(&mut model, 80, 24).contains("ready"));
+    // Both out of distribution: each part is good, the whole is not.
+    model.setup.row = alphascope::app::setup::Row::Dataset(0);
+    press(&mut model, &[Key::Char('r')]);
+    assert_eq!(model.setup.missing().len(), 1, "{:?}", model.setup.missing());
+    assert!(model.setup.job().is_none());
+    model.setup.row = alphascope::app::setup::Row::Start;
+    let text = picture(&mut model, 80, 24);
+    assert!(text.contains("not yet: ") && !text.contains("ready"), "{text}");
+    // All of it can be read, also on the smallest screen.
+    let flat = |text: &str| {
+        let lines = text.lines().map(|line| line.trim_matches(['"', ' ']));
+        lines.collect::<Vec<_>>().join(" ")
+    };
+    assert!(flat(&picture(&mut model, 40, 12)).contains(WAY));
+    press(&mut model, &[Key::Char('s')]);
+    assert!(model.setup.starting.is_none());
+    let text = flat(&picture(&mut model, 40, 12));
+    assert!(text.contains("finetuned.pt stores a head of 22 rows") && text.contains(WAY), "{text}");
+    press(&mut model, &[Key::Up]);
+    model.setup.row = alphascope::app::setup::Row::Dataset(0);
+    press(&mut model, &[Key::Char('r')]);
+    assert!(model.setup.missing().is_empty() && model.setup.job().is_some());
+}
+
+/// The real check, of files that are good each by itself: it says what the start says.
+#[test]
+fn the_check_is_the_one_that_the_start_makes() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
+    let runs = tempfile::tempdir().unwrap();
+    let host = Outside {
+        sim: Some(SimScript::default()),
+        runs: Some(runs.path().into()),
+        ..Outside::default()
+    };
+    let mut spec = Spec::load(&demo.join("demo-hot.toml")).unwrap();
+    let order = |spec: &Spec| Job { spec: spec.clone(), device: "cpu".into(), output: None };
+    assert_eq!(host.check(order(&spec)), Ok(()));
+    assert_eq!(std::fs::read_dir(runs.path()).unwrap().count(), 0, "nothing is begun");
+    spec.datasets.iter_mut().for_each(|set| set.role = Role::Ood);
+    let why = host.check(order(&spec)).unwrap_err();
+    assert!(why.contains("nothing names them") && why.contains(WAY), "{why}");
+    let waker: alphascope::session::Waker = std::sync::Arc::new(|| {});
+    assert_eq!(host.start(order(&spec), waker).err(), Some(why));
 }
 
 #[test]

@@ -247,9 +247,25 @@ impl State {
         self.probes.pair(self.zeroshot.as_deref()?, self.finetuned.as_deref()?)
     }
 
-    /// What keeps the sweep from starting, each in one line.
+    /// What keeps the sweep from starting: of each part, and where the parts are
+    /// good, of all together, by the check that the start makes.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
+        let mut missing = self.faults();
+        if let Some(Known::Failed(why)) = self.checked() {
+            missing.push(why.clone());
+        }
+        missing
+    }
+
+    /// What the start's own check says of the form as it is now; `None` while
+    /// something else is to be done first.
+    #[must_use]
+    pub fn checked(&self) -> Option<&Known<()>> {
+        self.probes.checked(&self.order()?)
+    }
+
+    fn faults(&self) -> Vec<String> {
         let mut missing = vec![];
         for (what, path) in [("zero-shot", &self.zeroshot), ("fine-tuned", &self.finetuned)] {
             match path {
@@ -298,7 +314,12 @@ impl State {
     /// [`State::missing`].
     #[must_use]
     pub fn job(&self) -> Option<Job> {
-        if !self.missing().is_empty() {
+        self.order().filter(|_| self.missing().is_empty())
+    }
+
+    /// As [`State::job`], whatever its check says.
+    fn order(&self) -> Option<Job> {
+        if !self.faults().is_empty() {
             return None;
         }
         let alphas: Alphas = parse_alphas(&self.alphas).ok()?;
@@ -462,6 +483,7 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
         Message::File(id, path, result) => state.probes.file_answer(id, &path, result),
         Message::Data(id, path, result) => state.probes.data_answer(id, &path, result),
         Message::Pair(id, result) => state.probes.pair_answer(id, result),
+        Message::Checked(id, result) => state.probes.check_answer(id, result),
         Message::Devices(devices) => {
             if !devices.is_empty() {
                 state.devices = devices;
@@ -471,6 +493,7 @@ pub fn update(state: &mut State, message: Message) -> Vec<Effect> {
             if state.starting.as_ref().is_some_and(|it| it.id == id) {
                 state.starting = None;
                 state.said = Some(why);
+                state.probes.forget_check();
             }
         }
         Message::Started(id) => {

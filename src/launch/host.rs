@@ -35,6 +35,13 @@ pub struct Outside {
 }
 
 impl Outside {
+    /// What the set-up form asks for.
+    fn of_form(&self, job: Job) -> Request {
+        let mut request = self.request(job.spec, PathBuf::from("(set-up)"), job.device);
+        request.out = job.output.or(request.out);
+        request
+    }
+
     /// A whole sweep, with what the command line said of it.
     fn request(&self, spec: Spec, spec_path: PathBuf, device: String) -> Request {
         Request {
@@ -52,9 +59,7 @@ impl Outside {
 
 impl Host for Outside {
     fn start(&self, job: Job, waker: Waker) -> Result<SessionHandle, String> {
-        let mut request = self.request(job.spec, PathBuf::from("(set-up)"), job.device);
-        request.out = job.output.or(request.out);
-        started(Launch::prepare(request), waker)
+        started(Launch::prepare(self.of_form(job)), waker)
     }
 
     fn demo(&self, demo: Demo, device: String, waker: Waker) -> Result<SessionHandle, String> {
@@ -152,6 +157,10 @@ impl Host for Outside {
                 Ok(PairFacts { differences: lines, more, notices: Vec::new() })
             }
         }
+    }
+
+    fn check(&self, job: Job) -> Result<(), String> {
+        Launch::check(self.of_form(job)).map_err(|error| error.to_string())
     }
 
     fn dataset(&self, path: &Path) -> Result<DataFacts, String> {

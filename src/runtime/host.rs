@@ -73,6 +73,12 @@ pub trait Host: Send + Sync + 'static {
     /// When one of them cannot be read.
     fn compare(&self, zeroshot: &Path, finetuned: &Path) -> Result<PairFacts, String>;
 
+    /// Opens all that [`Host::start`] would open, and begins nothing.
+    ///
+    /// # Errors
+    /// As [`Host::start`], but for what only a beginning shows.
+    fn check(&self, job: Job) -> Result<(), String>;
+
     /// Says what a dataset is.
     ///
     /// # Errors
@@ -172,6 +178,10 @@ pub(super) fn ask(host: &Arc<dyn Host>, tell: &Tell, waker: &Waker, effect: Effe
         Effect::Pair(id, a, b) => {
             let read = move || host.compare(&a, &b);
             aside(tell, "compare", read, move |r| say(Message::Pair(id, r)));
+        }
+        Effect::Check(id, job) => {
+            let open = move || host.check(*job);
+            aside(tell, "check", open, move |r| say(Message::Checked(id, r)));
         }
         Effect::Devices => {
             let read = move || Ok(host.devices());

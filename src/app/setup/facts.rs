@@ -170,6 +170,8 @@ pub enum Message {
     Data(u64, PathBuf, Result<DataFacts, String>),
     /// Two checkpoints were compared.
     Pair(u64, Result<PairFacts, String>),
+    /// Everything the form names was opened together.
+    Checked(u64, Result<(), String>),
     /// Device names one may ask for.
     Devices(Vec<String>),
     /// A session could not start.
@@ -192,6 +194,8 @@ pub enum Effect {
     Data(u64, PathBuf),
     /// Compare zero-shot and fine-tuned.
     Pair(u64, PathBuf, PathBuf),
+    /// Open everything a start would open, and begin nothing.
+    Check(u64, Box<Job>),
     /// Say which devices there are.
     Devices,
     /// Start a session.

@@ -71,12 +71,15 @@ pub fn key(state: &mut State, key: Key) -> Option<Vec<Effect>> {
         };
     }
     if let Some(Action::Setup(act)) = found {
-        return Some(match &state.overlay {
+        let mut effects = match &state.overlay {
             Overlay::None => on_form(state, act),
             Overlay::Text(_) => on_text(state, act),
             Overlay::Browser(_) => on_browser(state, act, key),
             Overlay::Demo(_) => on_demos(state, act),
-        });
+        };
+        // Another role or grid is another sweep: can it start?
+        effects.extend(state.ask());
+        return Some(effects);
     }
     if found.is_some() {
         return None;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::browser::Item;
-use super::facts::{DataFacts, Effect, FileFacts, Known, PairFacts};
+use super::facts::{DataFacts, Effect, FileFacts, Job, Known, PairFacts};
 use super::{Overlay, State};
 
 /// Files of a folder read ahead at once.
@@ -25,6 +25,8 @@ pub struct Probes {
     files: Files<FileFacts>,
     data: Files<DataFacts>,
     pair: Option<(PathBuf, PathBuf, Known<PairFacts>)>,
+    /// The form that was checked as a whole, and whether it can start.
+    check: Option<(Job, Known<()>)>,
 }
 
 impl Probes {
@@ -45,6 +47,38 @@ impl Probes {
     pub fn pair(&self, zeroshot: &Path, finetuned: &Path) -> Option<&Known<PairFacts>> {
         let (a, b, known) = self.pair.as_ref()?;
         (a == zeroshot && b == finetuned).then_some(known)
+    }
+
+    /// Whether a sweep of just this could start.
+    #[must_use]
+    pub fn checked(&self, job: &Job) -> Option<&Known<()>> {
+        self.check.as_ref().filter(|(it, _)| it == job).map(|(_, known)| known)
+    }
+
+    /// Check again: what it was checked against may have changed.
+    pub(super) fn forget_check(&mut self) {
+        self.check = None;
+    }
+
+    pub(super) fn check_answer(&mut self, id: u64, result: Result<(), String>) {
+        if let Some((_, known)) = &mut self.check {
+            known.answer(id, result);
+        }
+    }
+
+    /// Each part of the form is known to be good: time to look at the whole.
+    fn parts_are_known(&self, state: &State) -> bool {
+        let file = |path: &Option<PathBuf>| {
+            path.as_deref()
+                .is_some_and(|path| self.file(path).is_some_and(|it| it.ready().is_some()))
+        };
+        let both = state.zeroshot.as_deref().zip(state.finetuned.as_deref());
+        let pair = both.and_then(|(a, b)| self.pair(a, b)).and_then(Known::ready);
+        let data = |path: &Path| self.data(path).is_some_and(|it| it.ready().is_some());
+        file(&state.zeroshot)
+            && file(&state.finetuned)
+            && pair.is_some_and(PairFacts::matches)
+            && state.datasets.iter().all(|set| data(&set.path))
     }
 
     /// Compare again: one of the files was chosen anew and may have changed.
@@ -122,6 +156,14 @@ impl Probes {
             let id = number(&effects);
             self.pair = Some((a.clone(), b.clone(), Known::Reading(id)));
             effects.push(Effect::Pair(id, a.clone(), b.clone()));
+        }
+        if self.parts_are_known(state)
+            && let Some(job) = state.order()
+            && self.checked(&job).is_none()
+        {
+            let id = number(&effects);
+            self.check = Some((job.clone(), Known::Reading(id)));
+            effects.push(Effect::Check(id, Box::new(job)));
         }
         effects
     }

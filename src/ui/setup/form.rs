@@ -42,8 +42,13 @@ pub(super) fn draw(
     let (head, rest) = paint::top(area, 1);
     title(theme, head, buffer);
     let below = bottom_lines(state, theme, usize::from(area.width));
-    // On a small screen the form comes first, one line of words stays.
-    let room = if rest.height >= 16 { 5 } else { (rest.height / 4).max(1) };
+    // On a small screen the form comes first, one line of words stays: but for why the sweep
+    // does not start, which can be read nowhere else. Two rows of the form stay then.
+    let room = match rest.height {
+        height if refusal(state) => height.saturating_sub(2).max(5),
+        height @ 16.. => height.min(5),
+        height => (height / 4).max(1),
+    };
     let wanted = u16::try_from(below.len()).unwrap_or(u16::MAX);
     let (body, foot) = paint::bottom(rest, wanted.min(room));
     for (i, (text, ink)) in below.iter().enumerate() {
@@ -304,7 +309,11 @@ fn start_text(state: &State, theme: &Theme) -> (String, Ink) {
         );
     }
     match state.missing().split_first() {
-        None => (format!("{} ready", theme.glyphs.ok), Ink::Good),
+        None => match state.checked() {
+            Some(Known::Ready(())) => (format!("{} ready", theme.glyphs.ok), Ink::Good),
+            // Nothing is known to be wrong: it may be started all the same.
+            _ => (format!("{} checking{}", theme.glyphs.dot, theme.glyphs.more), Ink::Dim),
+        },
         Some((first, rest)) => {
             let more =
                 if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
@@ -371,24 +380,38 @@ fn draw_row(
     Some(typed(field, theme, Rect { x: area.x + at, width, ..area }, buffer))
 }
 
+/// A message without the folders of what stands in the form anyway.
+fn plainly(state: &State, text: &str) -> String {
+    let ends = [&state.zeroshot, &state.finetuned].into_iter().flatten();
+    let paths = ends.chain(state.datasets.iter().map(|set| &set.path));
+    paths.fold(text.to_string(), |text, path| near(&text, path))
+}
+
+/// Why the sweep does not start is told below the form.
+fn refusal(state: &State) -> bool {
+    let asked = state.row == Row::Start && state.starting.is_none();
+    state.said.is_some() || (asked && !state.missing().is_empty())
+}
+
 /// About the highlighted row, and the last word: what does not fit beside.
 fn bottom_lines(state: &State, theme: &Theme, columns: usize) -> Vec<(String, Ink)> {
     let mut lines = vec![];
     if let Some(said) = &state.said {
-        for part in popup::wrap(&theme.spell(said), columns.max(8)).into_iter().take(3) {
+        let said = plainly(state, said);
+        for part in popup::wrap(&theme.spell(&said), columns.max(8)) {
             lines.push((part, Ink::Warn));
         }
     } else if let Some(starting) = &state.starting {
         let text = format!("opening {}{} esc: not after all", starting.what, theme.glyphs.more);
         lines.push((text, Ink::Accent));
     } else {
-        lines.extend(detail(state, theme));
+        lines.extend(detail(state, theme, columns));
     }
     lines
 }
 
 /// What is known of the highlighted row in full.
-fn detail(state: &State, theme: &Theme) -> Vec<(String, Ink)> {
+fn detail(state: &State, theme: &Theme, columns: usize) -> Vec<(String, Ink)> {
     let full = |path: &Path, facts: (String, Ink)| {
         vec![(theme.spell(&path.display().to_string()).into_owned(), Ink::Dim), facts]
     };
@@ -398,14 +421,13 @@ fn detail(state: &State, theme: &Theme) -> Vec<(String, Ink)> {
         Row::FineTuned => state.finetuned.as_deref().map(|path| full(path, beside)),
         Row::Dataset(i) => state.datasets.get(i).map(|set| full(&set.path, beside)),
         Row::Start => {
-            let missing = state.missing();
-            Some(
-                missing
-                    .into_iter()
-                    .take(5)
-                    .map(|line| (format!("{} {line}", theme.glyphs.dot), Ink::Warn))
-                    .collect(),
-            )
+            let all = state.missing().into_iter().take(5);
+            let wrapped = all.flat_map(|line| {
+                let line = plainly(state, &line);
+                let text = theme.spell(&format!("{} {line}", theme.glyphs.dot)).into_owned();
+                popup::wrap(&text, columns.max(8))
+            });
+            Some(wrapped.map(|part| (part, Ink::Warn)).collect())
         }
         _ => Some(vec![beside]),
     }

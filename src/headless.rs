@@ -2,6 +2,7 @@
 //! and a table (or event lines) on stdout.
 
 mod herald;
+mod pace;
 mod rounds;
 
 use std::io::{self, IsTerminal, Write};
@@ -9,10 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use herald::Herald;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pace::Pace;
 use rounds::Rounds;
 
 use crate::alert::Alerts;
@@ -101,6 +103,7 @@ pub fn run(
                 break Err("the measuring thread ended without a word; the log has more".into());
             }
         }
+        show.tick(&state);
         match signals.heard() {
             0 => {}
             1 if !stopping => {
@@ -172,6 +175,10 @@ struct Show {
     bar: ProgressBar,
     /// Events still to come that were in the journal before.
     known: usize,
+    /// When something was said last.
+    pace: Pace,
+    /// What is measured now, for a line when nothing else was said for long.
+    latest: Option<String>,
     /// The terminal has hung up: nothing more is said on it.
     gone: bool,
     /// Stdout and stderr are terminals. (One that is gone does not say so.)
@@ -192,7 +199,8 @@ impl Show {
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}") {
             bar.set_style(style.progress_chars("━━╌"));
         }
-        let show = Self { output, bar, known: 0, gone: false, terminals };
+        let pace = Pace::new(Instant::now());
+        let show = Self { output, bar, known: 0, pace, latest: None, gone: false, terminals };
         show.say(&format!("run folder: {}", dir.display()));
         show
     }
@@ -204,6 +212,7 @@ impl Show {
             return;
         }
         if self.bar.is_hidden() {
+            self.pace.said(Instant::now());
             // Nobody to tell is no reason to stop measuring.
             let _ = writeln!(io::stderr(), "{text}");
         } else {
@@ -321,7 +330,20 @@ impl Show {
         }
     }
 
-    fn progress(&self, progress: &Progress, state: &SweepState) {
+    /// A word while nothing else is said: where there is no bar, a person would
+    /// see nothing for minutes, as sharpness takes them.
+    fn tick(&self, state: &SweepState) {
+        if let Some(text) = self.overdue(Instant::now(), state) {
+            self.say(text);
+        }
+    }
+
+    fn overdue(&self, now: Instant, state: &SweepState) -> Option<&str> {
+        let quiet = self.output == Output::Table && self.bar.is_hidden() && !state.paused;
+        self.latest.as_deref().filter(|_| quiet && self.pace.due(now))
+    }
+
+    fn progress(&mut self, progress: &Progress, state: &SweepState) {
         if self.gone {
             return;
         }
@@ -343,7 +365,10 @@ impl Show {
                 if left < LONGEST { format!(" · {} left", time(left)) } else { String::new() };
             format!(" · {rate:.0} img/s{left}")
         });
-        self.bar.set_message(plain::name(&format!("{now}{rate}")).into_owned());
+        let message = format!("{now}{rate}");
+        let share = 100.0 * progress.images_done as f64 / progress.images_total.max(1) as f64;
+        self.latest = Some(format!("{share:.0} % of the work: {message}"));
+        self.bar.set_message(plain::name(&message).into_owned());
     }
 
     fn finish(&self, state: &SweepState, outcome: Outcome, dir: &Path) -> anyhow::Result<()> {
@@ -460,6 +485,50 @@ fn time(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_bar_something_is_said_each_minute_and_no_more() {
+        let mut show = Show {
+            output: Output::Table,
+            bar: ProgressBar::hidden(),
+            known: 0,
+            pace: Pace::new(Instant::now()),
+            latest: None,
+            gone: false,
+            terminals: [false; 2],
+        };
+        let mut state = SweepState::default();
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        assert_eq!(show.overdue(at(600), &state), None, "nothing is known yet");
+        let cell = ProbeCell {
+            probe: crate::sweep::ids::ProbeId(0),
+            variant: VariantId::DENSE,
+            alpha: AlphaId(0),
+            layer: None,
+        };
+        show.progress(
+            &Progress {
+                worker: crate::sweep::ids::WorkerId(0),
+                task: Task::Probe(cell),
+                images_done: 25,
+                images_total: 100,
+                rate: Some(5.0),
+            },
+            &state,
+        );
+        show.pace.said(begun);
+        assert_eq!(show.overdue(at(59), &state), None);
+        let text = show.overdue(at(60), &state).unwrap();
+        assert_eq!(text, "25 % of the work: probe · 5 img/s · 15 s left");
+        show.pace.said(at(60));
+        assert_eq!(show.overdue(at(119), &state), None);
+        assert!(show.overdue(at(120), &state).is_some());
+        state.paused = true;
+        assert_eq!(show.overdue(at(999), &state), None, "a pause is said once");
+        (state.paused, show.output) = (false, Output::Json);
+        assert_eq!(show.overdue(at(999), &state), None, "programs read events");
+    }
 
     #[test]
     fn times_for_people() {

@@ -155,6 +155,16 @@ fn who_watches_commands_once_attached() {
     assert_eq!(model.live.requested.pause, Some(true));
     tell(&mut model, Event::Paused);
     assert_eq!((model.run.paused, model.live.requested.pause), (true, None));
+    // Who leaves it so is told that it is still there.
+    let waits = "its process waits in the background";
+    assert!(summary(&model).contains(waits), "{}", summary(&model));
+    let mut library = model.clone();
+    library.from_library = true;
+    press(&mut library, Key::Char('q'));
+    assert!(library.library.said.as_deref().is_some_and(|said| said.contains(waits)));
+    tell(&mut model, Event::Resumed);
+    assert!(!summary(&model).contains(waits));
+    tell(&mut model, Event::Paused);
     // Leaving stops nothing; to stop it is asked for.
     press(&mut model, Key::Char('Q'));
     assert_eq!(model.live.question, Some(Question::Stop(Leave::Now)));
@@ -379,6 +389,34 @@ fn the_summary_tells_of_what_still_holds() {
     let many = summary_of(&events, Ok(Outcome::Partial));
     assert_eq!(many.matches("error: ").count(), 5, "{many}");
     assert!(many.contains("and 4 more of these"), "{many}");
+}
+
+#[test]
+fn where_there_is_no_room_for_a_chart_its_keys_say_so() {
+    for (size, small) in [((40, 12), true), ((80, 24), false)] {
+        let mut model = fold(&Script::good().until(60), Look::default(), size);
+        for (key, what) in [('v', "the table"), ('z', "the chart"), ('+', "the chart")] {
+            press(&mut model, Key::Char(key));
+            let said = model.live.word.clone().unwrap_or_default();
+            assert_eq!(said.contains("too small for") && said.contains(what), small, "{said}");
+        }
+        press(&mut model, Key::Right);
+        assert_eq!(model.live.word, None);
+    }
+}
+
+#[test]
+fn there_is_no_gain_before_a_point_between_the_ends() {
+    let script = Script::good();
+    let (sets, mut events) = (script.header.datasets.len(), script.opening());
+    let all = script.measurements();
+    // The first two points are the ends.
+    events.extend(all[..2 * sets].iter().cloned());
+    let model = fold(&events, Look::default(), (80, 24));
+    assert!(model.board.targets().all(|it| it.best.is_some() && it.gain.is_none()));
+    events.extend(all[2 * sets..3 * sets].iter().cloned());
+    let model = fold(&events, Look::default(), (80, 24));
+    assert!(model.board.targets().all(|it| it.gain.is_some()));
 }
 
 /// However the events are batched, the model ends the same.

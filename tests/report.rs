@@ -467,3 +467,26 @@ fn files_are_written_whole() {
     let error = alphascope::report::write(dir.path(), b"text").unwrap_err().to_string();
     assert!(error.contains("cannot write"), "{error}");
 }
+
+#[test]
+fn n_of_m_says_its_n_and_m() {
+    let mut header = header(&SETS);
+    let edit = |method| Edit {
+        layer: "block.1".into(),
+        method,
+        amount: 1.0,
+        n: 2,
+        m: 4,
+        embeddings: false,
+    };
+    let of = |name: &str, method| Variant { name: name.into(), sparsify: vec![edit(method)] };
+    header.variants.extend([of("groups", Method::NOfM), of("back", Method::Reset)]);
+    let state = run(&header, SimScript::default());
+    let report: Value = serde_json::from_slice(&render(&state, Format::Json).unwrap()).unwrap();
+    let variants = &report["header"]["variants"];
+    let told = &variants[1]["sparsify"][0];
+    assert_eq!((&told["method"], &told["n"], &told["m"]), (&"n:m".into(), &2.into(), &4.into()));
+    assert_eq!(told["amount"], 1.0, "as ever");
+    assert_eq!(variants[2]["sparsify"][0].get("n"), None);
+    assert_eq!(variants[0], serde_json::json!({ "name": "dense", "sparsify": [] }));
+}

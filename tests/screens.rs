@@ -99,6 +99,43 @@ fn a_table_shows_every_alpha_at_80x24() {
     assert_eq!(rows, grid, "{text}");
 }
 
+/// Whose verdict it is, and by how much: the name is cut before the gain goes.
+#[test]
+fn a_variants_verdict_carries_its_name_and_its_gain() {
+    let script = Script::good();
+    let mut variant = script::probes::trim("block.1", 0.5);
+    variant.name = "block.1.mlp and block.3.attn delta 50 %".into();
+    let mut events = script.until(100);
+    events.extend(script.variant(1, variant, 100));
+    for size in [(80, 24), (66, 20), (60, 16)] {
+        let mut model = fold(&events, TRUE, size);
+        update(&mut model, Message::Key(Key::Char('w')));
+        model.settle();
+        model.live.word = None;
+        let word = alphascope::app::format::verdict(&model.board).0;
+        let text = symbols(&draw(&model));
+        let line = text.lines().find(|line| line.contains("RFT gain")).unwrap();
+        assert!(line.contains(" block.1") && line.contains(": "), "{line}");
+        assert!(line.find("block.1") < line.find(word), "{line}");
+        let gain = alphascope::app::format::signed(model.board.gain().unwrap().points.value);
+        assert!(line.contains(&format!("RFT gain {gain}")), "{line}");
+    }
+}
+
+/// In the middle of a round two numbers differ, and the reason is in sight.
+#[test]
+fn the_verdict_says_that_it_goes_by_whole_rounds() {
+    for (events, partial) in [(Script::good().until(60), true), (Script::good().whole(), false)] {
+        let model = fold(&events, TRUE, (120, 40));
+        let text = symbols(&draw(&model));
+        let line = text.lines().find(|line| line.contains("RFT gain")).unwrap();
+        assert_eq!(line.contains("by whole rounds"), partial, "{line}");
+        assert_eq!(alphascope::app::summary(&model).contains("whole rounds"), partial);
+        let report = alphascope::report::table(&model.run);
+        assert_eq!(report.contains("whole rounds"), partial, "{report}");
+    }
+}
+
 /// Beside its numbers, and where there is no room for that, in the line of the
 /// dataset in focus.
 #[test]

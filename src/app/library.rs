@@ -9,6 +9,7 @@ use crate::library::{Run, State};
 use super::live::Question;
 use super::model::{Mode, Model, Screen};
 use super::setup::Field;
+use super::summary;
 
 /// What a key of the library does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -311,12 +312,16 @@ pub fn watch(model: &mut Model) {
 
 /// Back from a run that was watched.
 pub fn returned(model: &mut Model) -> Vec<Effect> {
+    let kept = summary::kept(model);
     model.mode = Mode::Own;
     model.from_library = false;
     model.screen = Screen::Library;
     model.run = Default::default();
     let mut effects = vec![Effect::Close];
     effects.extend(model.library.look());
+    if let Some(kept) = kept {
+        model.library.said = Some(kept.into());
+    }
     effects
 }
 

@@ -198,6 +198,9 @@ impl Default for Live {
     }
 }
 
+/// Columns and rows under which the screen has room for numbers only.
+pub const SMALLEST: (u16, u16) = (60, 16);
+
 /// The most zoom steps either way.
 pub const ZOOM_STEPS: i8 = 6;
 

@@ -11,7 +11,7 @@ use super::board::Board;
 use super::contest::{Contest, Guest, RivalId};
 use super::layers::Layers;
 use super::library::Library;
-use super::live::Live;
+use super::live::{Live, SMALLEST};
 use super::look::Look;
 use super::save::Save;
 use super::setup;
@@ -208,6 +208,12 @@ impl Model {
             self.run.probes().iter().flat_map(|it| it.results()).any(|it| it.cell.variant == id)
         };
         if variant != VariantId::DENSE && probed(variant) { variant } else { VariantId::DENSE }
+    }
+
+    /// True where the screen has room for numbers only.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        self.size.0 < SMALLEST.0 || self.size.1 < SMALLEST.1
     }
 
     /// True while a session measures or is paused.

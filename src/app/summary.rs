@@ -3,7 +3,7 @@
 use super::board::{Board, Curve, Interval, State};
 use super::format;
 use super::look::{Charset, spell};
-use super::model::Model;
+use super::model::{Link, Mode, Model};
 use crate::sweep::event::Outcome;
 use crate::sweep::ids::{AlphaId, CellId, ProbeCell, VariantId};
 use crate::sweep::spec::Role;
@@ -27,10 +27,12 @@ pub fn summary(model: &Model) -> String {
     let charset = model.look.charset;
     let [zero, one] = ["α 0", "α 1"].map(|it| spell(charset, it));
     let at = if charset == Charset::Ascii { "at" } else { "at α" };
-    let mut lines = vec![
-        format!("alphascope: {}", outcome(model, &board)),
-        format!("zero-shot {} (α 0) → fine-tuned {} (α 1)", board.zeroshot, board.finetuned),
-    ];
+    let mut lines = vec![format!("alphascope: {}", outcome(model, &board))];
+    lines.extend(kept(model).map(String::from));
+    lines.extend([format!(
+        "zero-shot {} (α 0) → fine-tuned {} (α 1)",
+        board.zeroshot, board.finetuned
+    )]);
     lines.extend(board.label.clone());
     lines.push(String::new());
     lines.push(format!(
@@ -96,6 +98,17 @@ fn errors(model: &Model) -> Vec<String> {
     let wanted = run.probes().iter().filter(|it| !it.cancelled);
     let probes = wanted.flat_map(|it| it.failures()).filter_map(probe);
     end.into_iter().chain(run.cell_ids().filter_map(cell)).chain(probes).collect()
+}
+
+/// What is watched and paused has a process that waits: it is told to whoever
+/// leaves, and may think that it is over.
+#[must_use]
+pub fn kept(model: &Model) -> Option<&'static str> {
+    let heard = model.mode == Mode::Watch && model.link == Link::Attached && model.running();
+    let paused = model.live.requested.pause.unwrap_or(model.run.paused);
+    (heard && paused).then_some(
+        "It is paused, and its process waits in the background: watch it, and p goes on.",
+    )
 }
 
 fn outcome(model: &Model, board: &Board) -> String {

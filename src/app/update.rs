@@ -16,7 +16,7 @@ use super::help;
 use super::key::Key;
 use super::keymap::{self, Action, Context};
 use super::library;
-use super::live::{Live, Target, ZOOM_STEPS};
+use super::live::{Live, SMALLEST, Target, ZOOM_STEPS};
 use super::message::{Effect, Message, Pick};
 use super::model::{Lag, Link, Mode, Model, Screen};
 use super::setup;
@@ -262,6 +262,17 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
 }
 
 fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    if model.screen == Screen::Live && model.tab == Tab::Live && model.is_small() {
+        let what = match action {
+            Action::Table => Some("the table"),
+            Action::Log => Some("the log"),
+            Action::Zoom | Action::ZoomIn | Action::ZoomOut => Some("the chart"),
+            _ => None,
+        };
+        // It is remembered for a larger one, but nothing of it can be seen here.
+        model.live.word = what
+            .map(|what| format!("too small for {what}: {} x {} at least", SMALLEST.0, SMALLEST.1));
+    }
     let live = &mut model.live;
     match action {
         // The set-up screen has done its own already.

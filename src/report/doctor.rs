@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::json::edits;
 use crate::sweep::doctor::{Finding, Group, findings};
 use crate::sweep::ids::VariantId;
 use crate::sweep::state::SweepState;
@@ -46,7 +47,8 @@ fn name(state: &SweepState, id: VariantId) -> &str {
 
 fn told(state: &SweepState, it: &Finding) -> String {
     let gain = it.gain.as_ref().map_or("not measured".into(), points);
-    format!("`{}` {gain}", name(state, it.variant))
+    // Not between backticks: Markdown shows these sentences letter by letter.
+    format!("\"{}\" {gain}", name(state, it.variant))
 }
 
 fn points(it: &Interval) -> String {
@@ -61,7 +63,7 @@ pub(super) fn json(state: &SweepState) -> Value {
         let variant = state.variants().get(it.variant.index());
         json!({
             "variant": name(state, it.variant),
-            "sparsify": variant.map(|it| &it.sparsify),
+            "sparsify": variant.map(|it| edits(&it.sparsify)),
             "tuned": interval(it.tuned),
             "gain": it.gain.map(interval),
         })

@@ -7,6 +7,7 @@ use super::rows::{role, rows, status};
 use super::{ReportError, doctor, layers, variants};
 use crate::sweep::event::{Outcome, SCHEMA};
 use crate::sweep::ids::{AlphaId, VariantId};
+use crate::sweep::spec::{Edit, Method};
 use crate::sweep::state::{Status, SweepState};
 use crate::sweep::stats::{self, Barrier, Judgement, Verdict};
 
@@ -122,13 +123,30 @@ pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
             "label": header.label, "architecture": header.architecture,
             "seed": header.seed, "batch": header.batch, "spec_hash": header.spec_hash,
             "stragglers": header.stragglers,
-            "variants": state.variants(), "devices": state.devices,
+            "variants": named(state), "devices": state.devices,
             "seconds": state.seconds, "outcome": state.outcome.map(outcome),
         }),
     };
     let mut bytes = serde_json::to_vec_pretty(&report)?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+fn named(state: &SweepState) -> Vec<Value> {
+    let all = state.variants().iter();
+    all.map(|it| json!({ "name": it.name, "sparsify": edits(&it.sparsify) })).collect()
+}
+
+/// What a variant does. Unlike in a spec, `n:m` says its n and m, also the usual.
+pub(super) fn edits(all: &[Edit]) -> Vec<Value> {
+    let told = |it: &Edit| {
+        let mut told = json!(it);
+        if it.method == Method::NOfM {
+            (told["n"], told["m"]) = (json!(it.n), json!(it.m));
+        }
+        told
+    };
+    all.iter().map(told).collect()
 }
 
 fn at(state: &SweepState, alpha: Option<AlphaId>) -> Option<f64> {

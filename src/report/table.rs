@@ -174,8 +174,9 @@ fn notes(state: &SweepState) -> Vec<String> {
         let Interval { value, lo, hi } = gain.points;
         let (value, lo, hi) = (signed(value), signed(lo), signed(hi));
         let images = gain.images.1;
+        let rounds = if gain.complete { "" } else { " of whole rounds" };
         notes.push(format!(
-            "RFT gain: {value} points, 95 % interval {lo} to {hi}, on {images} OOD images"
+            "RFT gain: {value} points, 95 % interval {lo} to {hi}, on {images} OOD images{rounds}"
         ));
     }
     notes.push(format!("verdict: {}: {}", judged.verdict.words(), judged.reason));

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::json::edits;
 use super::rows::alpha;
 use crate::sparsify;
 use crate::sweep::ids::{AlphaId, VariantId};
@@ -59,7 +60,7 @@ pub(super) fn json(state: &SweepState) -> Vec<Value> {
         let peak = best.and_then(|at| peak(state, id, at)).map(points);
         json!({
             "variant": variant.name,
-            "sparsify": variant.sparsify,
+            "sparsify": edits(&variant.sparsify),
             "best_alpha": best.and_then(|at| Some(state.alphas().get(at.index())?.get())),
             "peak_over_dense": peak,
             "over_dense": state.alphas().iter().enumerate().map(at).collect::<Vec<_>>(),

@@ -145,11 +145,14 @@ fn scatter(model: &Model, theme: &Theme, row: &Row, ink: Ink, area: Rect, buffer
     Scatter { theme, clouds: vec![path, points], axes }.render(body, buffer);
 }
 
-fn coefficient(it: Option<Interval>, short: bool) -> String {
+fn coefficient(it: Option<Interval>, few: bool, short: bool) -> String {
     let Some(it) = it else { return String::new() };
     let value = format::coefficient(it.value);
     if short {
         return value;
+    }
+    if few {
+        return format!("{value} too few points");
     }
     let (lo, hi) = (format::coefficient(it.lo), format::coefficient(it.hi));
     format!("{value} [{lo}, {hi}]")
@@ -189,7 +192,7 @@ fn table(model: &Model, theme: &Theme, here: Option<&Relation>, area: Rect, buff
             if it.layer.is_none() { style.add_modifier(Modifier::BOLD) } else { style }
         };
         let number = |value: Option<Interval>| {
-            let text = coefficient(value, narrow);
+            let text = coefficient(value, it.coefficients.is_few(), narrow);
             let text = if text.is_empty() { theme.glyphs.absent.to_string() } else { text };
             let style = if clear(value) { theme.strong() } else { theme.dim() };
             (theme.spell(&text).into_owned(), style)

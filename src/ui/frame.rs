@@ -4,6 +4,7 @@
 use ratatui::layout::Rect;
 
 use crate::app::Model;
+use crate::app::live::SMALLEST;
 
 use super::{header, paint};
 
@@ -30,7 +31,7 @@ impl Frame {
     /// On a screen of this size.
     #[must_use]
     pub fn of(model: &Model, area: Rect) -> Self {
-        let small = area.width < 60 || area.height < 16;
+        let small = area.width < SMALLEST.0 || area.height < SMALLEST.1;
         let area = if small { area } else { paint::inset(area, 1) };
         let airy = area.height >= 28;
         let (above_foot, foot) = paint::bottom(area, u16::from(area.height >= 6));

@@ -217,7 +217,7 @@ fn path(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
             Span::styled(paint::cut(theme, name, 30), theme.key()),
         ]);
     }
-    parts.push(gain(model, theme));
+    parts.push(gain(model, theme, false));
     paint::parts(theme, parts, columns)
 }
 
@@ -355,9 +355,10 @@ pub fn verdict_ink(model: &Model, theme: &Theme) -> (Ink, &'static str) {
     }
 }
 
-/// `RFT gain +3.0 [+1.6, +4.4] points at α 0.3`.
-#[must_use]
-pub fn gain(model: &Model, theme: &Theme) -> Vec<Span<'static>> {
+/// `RFT gain +3.0 [+1.6, +4.4] points at α 0.3`; where `rounds`, also that what is
+/// measured of a round under way is not in it. The number first, so that it can be
+/// cut from its end.
+fn gain(model: &Model, theme: &Theme, rounds: bool) -> Vec<Span<'static>> {
     let Some(gain) = model.board.gain() else {
         return vec![Span::styled("RFT gain ", theme.dim()), Span::styled("not yet", theme.text())];
     };
@@ -365,13 +366,22 @@ pub fn gain(model: &Model, theme: &Theme) -> Vec<Span<'static>> {
     let interval = format!(" [{}, {}]", format::signed(it.lo), format::signed(it.hi));
     let alpha = model.board.alphas.get(gain.best_alpha.index()).copied();
     let at = alpha.map_or_else(String::new, |alpha| format!(" at α {}", format::alpha(alpha)));
-    vec![
+    let mut spans = vec![
         Span::styled("RFT gain ", theme.dim()),
         Span::styled(theme.spell(&format::signed(it.value)).into_owned(), theme.strong()),
         Span::styled(theme.spell(&interval).into_owned(), theme.text()),
         Span::styled(theme.spell(&format!(" points{at}")).into_owned(), theme.dim()),
-    ]
+    ];
+    if rounds && !gain.complete {
+        spans.push(Span::styled(" by whole rounds", theme.dim()));
+    }
+    spans
 }
+
+/// Spans of the gain that are never cut: its name and its number.
+const NUMBER: usize = 2;
+/// Columns of a variant's name, where there are so many.
+const NAME: (usize, usize) = (8, 28);
 
 /// Third line: verdict in words, gain, barrier; the reason where it fits.
 #[must_use]
@@ -382,13 +392,28 @@ pub fn verdict(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
         Ink::Dim => (theme.text(), ""),
         ink => (theme.chip(ink), " "),
     };
-    let mut parts =
-        vec![vec![Span::styled(format!("{pad}{sign} {word}{pad}"), style)], gain(model, theme)];
-    // Never are a variant's numbers taken for the dense model's.
-    if let Some(name) = &model.board.variant {
-        let name = paint::cut(theme, name, 28);
-        parts.insert(0, vec![Span::styled(format!("{} {name}", theme.glyphs.active), theme.key())]);
+    let wide = |spans: &[Span<'static>]| spans.iter().map(Span::width).sum::<usize>();
+    let mut first = vec![Span::styled(format!("{pad}{sign} {word}{pad}"), style)];
+    let mut gain = gain(model, theme, true);
+    let apart = paint::width(theme.glyphs.dot) + 2;
+    // Never are a variant's numbers taken for the dense model's: its name is one with its verdict,
+    // and is cut before the gain is.
+    let name = model.board.variant.as_ref().map(|name| {
+        let signs = paint::width(theme.glyphs.active) + ": ".len() + 1;
+        let fixed = wide(&first) + apart + signs;
+        while gain.len() > NUMBER && fixed + NAME.0 + wide(&gain) > columns {
+            gain.pop();
+        }
+        let room = columns.saturating_sub(fixed + wide(&gain));
+        paint::cut(theme, name, room.clamp(NAME.0, NAME.1))
+    });
+    if let Some(name) = name {
+        first.insert(0, Span::styled(format!("{} {name}: ", theme.glyphs.active), theme.key()));
     }
+    while gain.len() > NUMBER && wide(&first) + apart + wide(&gain) > columns {
+        gain.pop();
+    }
+    let mut parts = vec![first, gain];
     // With a gain its number says why; without one only words can.
     if model.board.gain().is_none() {
         parts.push(vec![Span::styled(theme.spell(why).into_owned(), theme.dim())]);

@@ -23,6 +23,7 @@ use crate::app::message::Pick;
 use crate::app::sheet::{Cell, Row};
 use crate::app::update::context;
 use crate::app::{Model, format};
+use crate::sweep::ids::VariantId;
 use crate::sweep::spec::Method;
 
 use super::frame::Frame;
@@ -126,7 +127,7 @@ fn what(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         parts.push(vec![Span::styled(format!("{n} selected"), theme.key())]);
     }
     if let Some(name) = &model.board.variant
-        && model.sheet.variant == model.live.variant
+        && model.sheet.variant != VariantId::DENSE
     {
         parts.push(vec![own("of ", theme.dim()), own(name, theme.key())]);
     }

@@ -194,8 +194,10 @@ fn decide(
         };
     };
     let Interval { value, lo, hi } = gain.points;
+    // Not the images shown beside it: a round that is under way counts at some points only.
+    let rounds = if gain.complete { "" } else { ", by whole rounds" };
     let said = format!(
-        "{} points ({} to {}) at α = {} over the better end",
+        "{} points ({} to {}) at α = {} over the better end{rounds}",
         signed(value),
         signed(lo),
         signed(hi),
@@ -205,7 +207,10 @@ fn decide(
     match barrier {
         None if early => {
             let images = gain.images.0;
-            (Verdict::TooEarly, format!("{images} images of a dataset are too few to judge by"))
+            (
+                Verdict::TooEarly,
+                format!("whole rounds have {images} images of a dataset: too few to judge by"),
+            )
         }
         barrier if lo > 0.0 && !early => {
             let also = barrier.map_or(String::new(), |barrier| format!("; yet {barrier}"));

@@ -9,30 +9,30 @@ use crate::sweep::state::SweepState;
 /// hold. `None` before three points are known of anything.
 #[must_use]
 pub fn claim(state: &SweepState, all: &[Correlation]) -> Option<String> {
-    let tau = |it: &Correlation| it.coefficients.kendall;
+    let tau = |it: &Correlation| Some((it.coefficients.kendall?, it.coefficients.is_few()));
     let overall = all.iter().find(|it| it.layer.is_none()).and_then(tau);
-    let named: Vec<(&str, Interval)> = all
+    let named: Vec<(&str, (Interval, bool))> = all
         .iter()
         .filter_map(|it| Some((state.layer(it.layer?)?.name.as_str(), tau(it)?)))
         .collect();
     let points = all.iter().map(|it| it.coefficients.points).max().filter(|&n| n >= 3)?;
     let mut said = format!("Over the {points} points of this path, ");
     match overall {
-        Some(tau) => said.push_str(&format!(
+        Some((tau, few)) => said.push_str(&format!(
             "overall sharpness {} OOD accuracy ({})",
             goes(tau),
-            written(tau)
+            written(tau, few)
         )),
         None => said.push_str("overall sharpness is not measured or does not vary"),
     }
-    let strongest =
-        named.iter().copied().reduce(|a, b| if b.1.value.abs() > a.1.value.abs() { b } else { a });
-    if let Some((name, tau)) = strongest {
+    let size = |it: &(&str, (Interval, bool))| it.1.0.value.abs();
+    let strongest = named.iter().copied().reduce(|a, b| if size(&b) > size(&a) { b } else { a });
+    if let Some((name, (tau, few))) = strongest {
         said.push_str(&format!(
             "; of {} layers {name} has the largest |τ| and {} it ({})",
             named.len(),
             goes(tau),
-            written(tau)
+            written(tau, few)
         ));
     }
     said.push_str(
@@ -43,8 +43,11 @@ pub fn claim(state: &SweepState, all: &[Correlation]) -> Option<String> {
     Some(said)
 }
 
-fn written(tau: Interval) -> String {
+fn written(tau: Interval, few: bool) -> String {
     let sign = |value: f64| format!("{value:+.2}").replace('-', "−");
+    if few {
+        return format!("τ {}, too few points for an interval", sign(tau.value));
+    }
     format!("τ {}, 95 % interval {} to {}", sign(tau.value), sign(tau.lo), sign(tau.hi))
 }
 

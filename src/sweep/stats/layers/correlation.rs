@@ -26,6 +26,19 @@ pub struct Coefficients {
     pub pearson: Option<Interval>,
 }
 
+/// Points under which an interval holds everything: of four points in a row even
+/// perfect order comes by chance once in twelve, and the bootstrap, which knows
+/// only these, would call it certain.
+const ENOUGH: usize = 5;
+
+impl Coefficients {
+    /// True where the points are too few for an interval.
+    #[must_use]
+    pub fn is_few(&self) -> bool {
+        self.points < ENOUGH
+    }
+}
+
 /// Correlation of one layer's sharpness with OOD accuracy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Correlation {
@@ -80,6 +93,15 @@ pub fn correlate(xs: &[f64], ys: &[f64], seed: u64) -> Coefficients {
     if n < 3 || points.iter().any(|(x, y)| !x.is_finite() || !y.is_finite()) {
         return Coefficients { points: n, ..Coefficients::default() };
     }
+    let [kendall, spearman, pearson] = all_three(&points);
+    if n < ENOUGH {
+        return Coefficients {
+            points: n,
+            kendall: kendall.map(anything),
+            spearman: spearman.map(anything),
+            pearson: pearson.map(anything),
+        };
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut drawn = [Vec::new(), Vec::new(), Vec::new()];
     let mut draw = Vec::with_capacity(n);
@@ -90,7 +112,6 @@ pub fn correlate(xs: &[f64], ys: &[f64], seed: u64) -> Coefficients {
             all.extend(value);
         }
     }
-    let [kendall, spearman, pearson] = all_three(&points);
     let [of_kendall, of_spearman, of_pearson] = drawn;
     Coefficients {
         points: n,
@@ -103,6 +124,11 @@ pub fn correlate(xs: &[f64], ys: &[f64], seed: u64) -> Coefficients {
 fn all_three(points: &[(f64, f64)]) -> [Option<f64>; 3] {
     let (xs, ys): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
     [kendall(&xs, &ys), pearson(&ranks(&xs), &ranks(&ys)), pearson(&xs, &ys)]
+}
+
+/// Nothing is left out.
+fn anything(value: f64) -> Interval {
+    Interval { value, lo: -1.0, hi: 1.0 }
 }
 
 /// Percentile interval, widened where it does not hold the estimate.

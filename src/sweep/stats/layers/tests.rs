@@ -161,7 +161,8 @@ fn coefficients_as_scipy_has_them() {
                 (ours, theirs) => assert_eq!(ours.map(|it| it.value), theirs),
             }
         }
-        if let (Some(tau), Some(lo), Some(hi)) = (ours.kendall, it.lo, it.hi) {
+        if let (false, Some(tau), Some(lo), Some(hi)) = (ours.is_few(), ours.kendall, it.lo, it.hi)
+        {
             assert!(near(tau.lo, lo.min(tau.value), 0.06), "{tau:?} {lo}");
             assert!(near(tau.hi, hi.max(tau.value), 0.06), "{tau:?} {hi}");
         }
@@ -563,6 +564,26 @@ fn sharpness_goes_with_accuracy_where_it_does() {
     let said = claim(&state, &all).unwrap();
     assert!(said.contains("5 points") && said.contains("not independent"), "{said}");
     assert!(said.contains("block.0") && said.contains("goes with"), "{said}");
+}
+
+/// Three points in a row are no certainty.
+#[test]
+fn few_points_have_no_interval_and_claim_nothing() {
+    let few = correlate(&[1.0, 2.0, 3.0], &[1.0, 4.0, 9.0], 0);
+    let tau = few.kendall.unwrap();
+    assert_eq!((few.points, tau.value, tau.lo, tau.hi), (3, 1.0, -1.0, 1.0));
+    assert!(few.is_few() && few.pearson.unwrap().lo == -1.0);
+    let five = correlate(&[1.0, 2.0, 3.0, 4.0, 5.0], &[1.0, 4.0, 9.0, 16.0, 25.0], 0);
+    assert!(!five.is_few() && five.kendall.unwrap().lo > 0.0);
+
+    let mut state = sharp(&[0.0, 0.5, 1.0], [0.01; 6], [1.0, 9.0, 0.2, 1.0, 1.0, 1.0], [0.1; 6]);
+    for (alpha, correct) in [40, 50, 70].into_iter().enumerate() {
+        state.apply(&accuracy(alpha, correct));
+    }
+    let all = correlations(&state, ProbeId(0), VariantId::DENSE);
+    let said = claim(&state, &all).unwrap();
+    assert!(said.contains("too few points") && said.contains("no clear relation"), "{said}");
+    assert!(!said.contains("goes with it") && !said.contains("interval +1.00"), "{said}");
 }
 
 proptest! {

@@ -159,6 +159,7 @@ fn summary(state: &SweepState, judged: &Judgement) -> Value {
         "rft_gain": gain.map(|it| it.points.value),
         "lo": gain.map(|it| it.points.lo),
         "hi": gain.map(|it| it.points.hi),
+        "sure": gain.map(|it| it.sure),
         "best_alpha": at(state, gain.map(|it| it.best_alpha)),
         "failure_mode": judged.verdict == Verdict::Failure,
         "verdict": match judged.verdict {

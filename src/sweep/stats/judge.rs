@@ -19,6 +19,10 @@ const FEW: usize = 30;
 pub struct Gain {
     /// With its paired 95 % interval.
     pub points: Interval,
+    /// A lower bound that holds although the best of many points is looked at: below the gain of
+    /// every interior point at once (studentised bootstrap maximum, at 2.5 %), where the interval's
+    /// lower end is passed too often on a flat path.
+    pub sure: f64,
     /// The interior point with the highest OOD accuracy.
     pub best_alpha: AlphaId,
     /// OOD accuracy there, at 0 and at 1, as fractions, on the images of the
@@ -138,7 +142,8 @@ pub fn ood_barrier(state: &SweepState, variant: VariantId) -> Option<Barrier> {
 
 /// Gain, barriers and verdict of one variant.
 ///
-/// * *success*: the gain's 95 % interval lies above 0; a barrier is mentioned.
+/// * *success*: the gain's 95 % interval lies above 0, and so does [`Gain::sure`]; a barrier is
+///   mentioned.
 /// * *failure mode*: else, when the gain's interval lies below 0, or a barrier (a
 ///   dataset's, ID or OOD, or the OOD mean's) is certain: see [`Barrier::sure`].
 /// * *too early*: nothing can be compared yet, or fewer than 30 images of some
@@ -212,7 +217,7 @@ fn decide(
                 format!("whole rounds have {images} images of a dataset: too few to judge by"),
             )
         }
-        barrier if lo > 0.0 && !early => {
+        barrier if lo > 0.0 && gain.sure > 0.0 && !early => {
             let also = barrier.map_or(String::new(), |barrier| format!("; yet {barrier}"));
             (Verdict::Success, format!("OOD accuracy {said}{also}"))
         }
@@ -221,6 +226,9 @@ fn decide(
             (Verdict::Failure, format!("OOD accuracy at best {said}; {barrier}"))
         }
         Some(barrier) => (Verdict::Failure, barrier),
+        None if lo > 0.0 => {
+            (Verdict::Undecided, format!("OOD accuracy {said}: may be the best of many by chance"))
+        }
         None => (Verdict::Undecided, format!("OOD accuracy {said}: the interval holds 0")),
     }
 }
@@ -352,18 +360,22 @@ impl Sampled {
         let (zeroshot, finetuned) = (self.mean[0], self.mean[last]);
         let inner = self.mean[1..last].iter().enumerate();
         let best = inner.reduce(|best, it| if it.1 > best.1 { it } else { best })?;
-        let mut draws = highest(&self.draws[1..last]);
         let ends = self.draws[0].iter().zip(&self.draws[last]);
-        for (best, (zeroshot, finetuned)) in draws.iter_mut().zip(ends) {
-            *best = 100.0 * (*best - zeroshot.max(*finetuned));
-        }
+        let ends: Vec<f64> = ends.map(|(zeroshot, finetuned)| zeroshot.max(*finetuned)).collect();
+        let over = |draws: &Vec<f64>| -> Vec<f64> {
+            draws.iter().zip(&ends).map(|(draw, end)| 100.0 * (draw - end)).collect()
+        };
+        let drawn: Vec<Vec<f64>> = self.draws[1..last].iter().map(over).collect();
+        let over: Vec<f64> =
+            self.mean[1..last].iter().map(|it| 100.0 * (it - zeroshot.max(finetuned))).collect();
         let path = |alpha: &AlphaId| {
             let it = state.alphas()[alpha.index()];
             it.is_end() || it.is_interior()
         };
         let grid = (0..state.alphas().len()).map(AlphaId).filter(path);
         Some(Gain {
-            points: basic(100.0 * (best.1 - zeroshot.max(finetuned)), draws),
+            points: basic(over[best.0], highest(&drawn)),
+            sure: sure_maximum(&over, &drawn, TAIL),
             best_alpha: self.points[best.0 + 1],
             best: *best.1,
             zeroshot,

@@ -274,8 +274,8 @@ mod tests {
             it.add(&mut Weights::new(3, stream), 0, &hits.iter().collect::<Vec<_>>());
             assert_eq!(it.accuracy(), [2.0 / 3.0, 2.0 / 3.0, 1.0 / 3.0]);
             let draws = whole(it.draws());
-            for draw in 0..draws[0].len() {
-                let hits = [draws[0][draw], draws[1][draw], draws[2][draw]];
+            let [a, b, c] = [0, 1, 2].map(|point| draws[point].iter());
+            for hits in a.zip(b).zip(c).map(|((&a, &b), &c)| [a, b, c]) {
                 *seen.entry(gain(hits, 1.0)).or_default() += 1.0;
                 drawn += 1.0;
             }

@@ -115,9 +115,8 @@ proptest! {
         for (dataset, info) in whole.datasets().iter().enumerate() {
             for (round, &end) in info.rounds.iter().enumerate() {
                 let start = round.checked_sub(1).map_or(0, |last| info.rounds[last]);
-                for alpha in 0..alphas.len() {
-                    let cell = cell(dataset, alpha);
-                    let hits = &sets[dataset][alpha][start..end];
+                for (alpha, hits) in sets[dataset].iter().enumerate() {
+                    let (cell, hits) = (cell(dataset, alpha), &hits[start..end]);
                     events.push(one(cell, round, start, hits));
                     if rng.next_u32() % 12 == 0 {
                         let (round, message) = (RoundId(round), "no".to_string());

@@ -317,9 +317,10 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             screen::watch(&dir, beside, &device, screen(alerts))
         }
         Some(Cmd::Runs(args)) => {
+            let named = cli.runs.is_some();
             let runs =
                 runs.context("this system names no folder for runs: give one with --runs")?;
-            match args.run(&runs)? {
+            match args.run(&runs, named)? {
                 runs::Left::Done(code) => Ok(code),
                 runs::Left::Watch(dir) => {
                     screen::watch(&dir, Vec::new(), &Device::default(), screen(alerts))

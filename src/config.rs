@@ -301,7 +301,7 @@ struct Fields {
 impl Fields {
     fn read(path: &Path) -> Self {
         let mut problems = vec![];
-        let table = match std::fs::read(path) {
+        let table = match crate::regular::read(path, crate::regular::TEXT) {
             Ok(bytes) => toml::from_str(&String::from_utf8_lossy(&bytes)).unwrap_or_else(|error| {
                 let message = error.to_string();
                 let first = message.lines().next().unwrap_or_default();

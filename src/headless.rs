@@ -113,8 +113,12 @@ pub fn run(
             }
             1 => {}
             // The journal holds only whole lines: leaving now loses one round
-            // of one cell at most.
-            _ => return Ok(Outcome::Stopped),
+            // of one cell at most. Who goes on takes over what is left open.
+            _ => {
+                show.bar.finish_and_clear();
+                show.say(&again(&dir));
+                return Ok(Outcome::Stopped);
+            }
         }
     };
     handle.join();
@@ -378,14 +382,22 @@ impl Show {
         }
         let shown = dir.display();
         self.say(&match outcome {
+            // A part says nothing of the others.
+            Outcome::Complete if state.outcome != Some(outcome) => {
+                format!("this part is complete, in {}: {shown}", time(state.seconds))
+            }
             Outcome::Complete => format!("complete in {}: {shown}", time(state.seconds)),
             Outcome::Partial => format!("some cells failed; the rest is in {shown}"),
-            Outcome::Stopped => {
-                format!("stopped early; go on with: alphascope sweep --resume --out {shown}")
-            }
+            Outcome::Stopped => again(dir),
         });
         Ok(())
     }
+}
+
+/// How to go on, for a shell.
+fn again(dir: &Path) -> String {
+    let shown = crate::config::quoted(dir);
+    format!("stopped early; go on with: alphascope sweep --resume --out {shown}")
 }
 
 /// True for what happened, false for what was decided.

@@ -5,9 +5,11 @@
 #[cfg(feature = "tui")]
 mod host;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
 use thiserror::Error;
 
 #[cfg(feature = "tui")]
@@ -53,6 +55,19 @@ pub enum LaunchError {
         /// Field: then, now.
         differences: Vec<String>,
     },
+    /// What the journal says of the run is not what spec and inputs say.
+    #[error(
+        "cannot resume {path}: the first line of its journal is damaged, spec and inputs say \
+         otherwise ({}{}); take the journal from a copy, or measure in another folder with --out",
+        .differences.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; "),
+        more(.differences.len())
+    )]
+    Damaged {
+        /// The run folder.
+        path: PathBuf,
+        /// Field: in the journal, by spec and inputs.
+        differences: Vec<String>,
+    },
     /// Measurements without the line that says of what.
     #[error(
         "cannot resume {path}: its journal has lines, but none that can be read says what was \
@@ -82,6 +97,16 @@ pub enum LaunchError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// Damaged fields that are told one by one.
+const SHOWN: usize = 4;
+
+fn more(differences: usize) -> String {
+    match differences.saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    }
 }
 
 fn at(path: &Option<PathBuf>) -> String {
@@ -190,12 +215,7 @@ impl Launch {
         if let Some(cache) = crate::config::cache_dir() {
             inputs.cache.keep_on_disk(cache.join("pixels"), PIXELS_ON_DISK);
         }
-        let hashes = inputs.hashes()?;
-        let resolved = resolve(inputs.spec.clone(), hashes);
-        changed(&spec_path, &inputs.spec, &resolved)?;
-        let batch = resolved.sweep.batch;
-        let header =
-            inputs.header(fingerprint(&resolved)?, resolved.grid(), |images| rounds(images, batch));
+        let (resolved, header) = described(&inputs, &spec_path)?;
         // One that was begun so goes on so.
         let by_spec = resolved.doctor.is_some() && !resume;
         check_doctor(&header, by_spec || doctor.is_some())?;
@@ -205,7 +225,7 @@ impl Launch {
                 .map_err(|source| LaunchError::Folder { path: Some(dir), source })?,
             None => new_dir(runs, &header)?,
         };
-        let journal = open(&dir, shard, resume, taken, &resolved)?;
+        let journal = open(&dir, shard, resume, taken, &resolved, &header)?;
         let notices = inputs.notices.clone();
         let probes = resolved.probes();
         // One asked for by the spec goes on as the run has it.
@@ -223,6 +243,21 @@ impl Launch {
             asked: Vec::new(),
         };
         Ok(Self { setup, again: measure.arguments() })
+    }
+
+    /// What a process that goes on with the run in `dir` compares before it measures:
+    /// for the one that measures now, and may be the last that can.
+    ///
+    /// # Errors
+    /// [`LaunchError`]: that process would be refused with it.
+    pub fn ready(dir: &Path, measure: &Measure) -> Result<(), LaunchError> {
+        let spec_path = dir.join(SPEC_FILE);
+        let spec = Spec::load(&spec_path)?;
+        spec.check(&spec_path)?;
+        let inputs = Arc::new(Inputs::open(spec)?);
+        let (resolved, header) = described(&inputs, &spec_path)?;
+        engines(&inputs, &header, measure)?;
+        same_run(dir, &resolved, &header).map(drop)
     }
 
     /// For a watcher that has seen all of the run so far, and asks for more.
@@ -266,6 +301,16 @@ fn resolve(mut spec: Spec, hashes: std::collections::BTreeMap<String, String>) -
     spec
 }
 
+/// The spec and the header of what is there now.
+fn described(inputs: &Inputs, spec_path: &Path) -> Result<(Spec, Header), LaunchError> {
+    let resolved = resolve(inputs.spec.clone(), inputs.hashes()?);
+    changed(spec_path, &inputs.spec, &resolved)?;
+    let batch = resolved.sweep.batch;
+    let header =
+        inputs.header(fingerprint(&resolved)?, resolved.grid(), |images| rounds(images, batch));
+    Ok((resolved, header))
+}
+
 /// Hash of all that decides the results.
 fn fingerprint(resolved: &Spec) -> Result<String, SpecError> {
     Ok(blake3::hash(resolved.to_toml()?.as_bytes()).to_hex().to_string())
@@ -291,42 +336,58 @@ fn refuse_changes(path: &Path, then: &Spec, now: &Spec) -> Result<(), LaunchErro
 
 /// Leaves of two TOML texts that are not the same, as `field: then, now`.
 fn differences(then: &str, now: &str) -> Vec<String> {
-    fn leaves(value: &toml::Value, at: &str, into: &mut Vec<(String, String)>) {
+    let read = |text: &str| {
+        let table = text.parse::<toml::Table>().ok();
+        table.and_then(|table| serde_json::to_value(table).ok()).unwrap_or_default()
+    };
+    leaves_that_differ(&read(then), &read(now))
+}
+
+/// … of two values. Numbers that differ in their last digits alone are the same.
+fn leaves_that_differ(then: &Value, now: &Value) -> Vec<String> {
+    fn leaves(value: &Value, at: &str, into: &mut BTreeMap<String, Value>) {
         match value {
-            toml::Value::Table(table) => {
+            Value::Object(table) => {
                 for (key, value) in table {
                     let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
                     leaves(value, &at, into);
                 }
             }
-            toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+            Value::Array(items) if items.iter().any(Value::is_object) => {
                 for (index, item) in items.iter().enumerate() {
                     leaves(item, &format!("{at}[{index}]"), into);
                 }
             }
-            leaf => into.push((at.into(), leaf.to_string())),
+            leaf => {
+                into.insert(at.into(), leaf.clone());
+            }
         }
     }
-    let read = |text: &str| {
-        let mut found = Vec::new();
-        if let Ok(table) = text.parse::<toml::Table>() {
-            leaves(&toml::Value::Table(table), "", &mut found);
-        }
+    let read = |value| {
+        let mut found = BTreeMap::new();
+        leaves(value, "", &mut found);
         found
     };
     let (then, now) = (read(then), read(now));
-    let lookup = |list: &[(String, String)], key: &str| {
-        list.iter().find(|(k, _)| k == key).map_or("nothing".into(), |(_, value)| value.clone())
+    let keys: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    let of = |list: &BTreeMap<String, Value>, key: &String| {
+        list.get(key).map_or("nothing".into(), ToString::to_string)
     };
-    let mut keys: Vec<&String> = then.iter().chain(&now).map(|(key, _)| key).collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let same = |key: &String| match (then.get(key), now.get(key)) {
+        (Some(Value::Number(a)), Some(Value::Number(b))) if a.is_f64() && b.is_f64() => {
+            let (a, b) = (a.as_f64().unwrap_or(f64::NAN), b.as_f64().unwrap_or(f64::NAN));
+            (a - b).abs() <= CLOSE * a.abs().max(b.abs())
+        }
+        (then, now) => then == now,
+    };
     keys.into_iter()
-        .map(|key| (key, lookup(&then, key), lookup(&now, key)))
-        .filter(|(_, then, now)| then != now)
-        .map(|(key, then, now)| format!("`{key}` was {then}, is {now}"))
+        .filter(|key| !same(key))
+        .map(|key| format!("`{key}` was {}, is {}", of(&then, key), of(&now, key)))
         .collect()
 }
+
+/// Numbers this close, as a part of the larger one, were only added in another order.
+const CLOSE: f64 = 1e-9;
 
 fn new_dir(runs: Option<PathBuf>, header: &Header) -> Result<PathBuf, LaunchError> {
     let Some(runs) = runs else {
@@ -345,6 +406,7 @@ fn open(
     resume: bool,
     taken: Option<Journal>,
     resolved: &Spec,
+    header: &Header,
 ) -> Result<Journal, LaunchError> {
     let spec_path = dir.join(SPEC_FILE);
     let journal = match taken {
@@ -355,9 +417,7 @@ fn open(
         return Err(JournalError::Exists { path: dir.into() }.into());
     }
     // Other shards of the same run may have been first.
-    if spec_path.exists() {
-        refuse_changes(dir, &Spec::load(&spec_path)?, resolved)?;
-    } else {
+    if !spec_path.exists() {
         let text = format!(
             "# The sweep in this folder, every choice explicit, with the hash of every input.\n\
              # Go on with it: alphascope sweep --resume --out DIR\n\n{}",
@@ -366,19 +426,37 @@ fn open(
         crate::config::write_whole(&spec_path, text.as_bytes())
             .map_err(|source| LaunchError::Write { path: spec_path, source })?;
     }
-    let other = journal::header(dir)?;
-    let fingerprint = fingerprint(resolved)?;
-    match other {
-        Some(header) if header.spec_hash != fingerprint => Err(LaunchError::Changed {
-            path: dir.into(),
-            differences: vec![format!(
-                "the journal's spec has the hash {}, this one {fingerprint}",
-                header.spec_hash
-            )],
-        }),
-        None if !journal.is_empty() => Err(LaunchError::Headless { path: dir.into() }),
-        _ => Ok(journal),
+    let said = same_run(dir, resolved, header)?;
+    if !said && !journal.is_empty() {
+        return Err(LaunchError::Headless { path: dir.into() });
     }
+    Ok(journal)
+}
+
+/// Refuses to go on in `dir` with anything but what was begun there: by its spec,
+/// and by what its journals say that is measured. False where none says so.
+fn same_run(dir: &Path, resolved: &Spec, header: &Header) -> Result<bool, LaunchError> {
+    let spec_path = dir.join(SPEC_FILE);
+    refuse_changes(dir, &Spec::load(&spec_path)?, resolved)?;
+    let headers = journal::headers(dir)?;
+    for then in &headers {
+        if then.spec_hash != header.spec_hash {
+            return Err(LaunchError::Changed {
+                path: dir.into(),
+                differences: vec![format!(
+                    "the journal's spec has the hash {}, this one {}",
+                    then.spec_hash, header.spec_hash
+                )],
+            });
+        }
+        // The same spec and inputs: whatever else differs is damage.
+        let value = |header: &Header| serde_json::to_value(header).unwrap_or_default();
+        let differences = leaves_that_differ(&value(then), &value(header));
+        if !differences.is_empty() {
+            return Err(LaunchError::Damaged { path: dir.into(), differences });
+        }
+    }
+    Ok(!headers.is_empty())
 }
 
 /// One engine for each worker. They are made on the workers' threads.

@@ -17,10 +17,12 @@ pub mod inputs;
 pub mod launch;
 pub mod library;
 pub mod log;
+mod lossy;
 mod mapped;
 pub mod merge;
 pub mod plain;
 pub mod priority;
+mod regular;
 pub mod report;
 #[cfg(feature = "tui")]
 pub mod runtime;

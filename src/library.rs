@@ -59,6 +59,7 @@ pub struct Run {
     /// Its folder's name.
     pub name: String,
     /// Its folder.
+    #[serde(serialize_with = "crate::lossy::path")]
     pub path: PathBuf,
     /// What it is.
     pub state: State,
@@ -102,6 +103,9 @@ pub struct Found {
     pub ended: Option<crate::sweep::event::Outcome>,
     /// Lines of its journal that are damaged.
     pub damaged: usize,
+    /// What is told of parts that are missing, or that overlap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
 }
 
 /// One dataset of a run, on the dense path.

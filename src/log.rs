@@ -144,6 +144,7 @@ impl Rotated {
         if std::fs::metadata(&self.path).is_ok_and(|it| it.len() >= self.limit) {
             std::fs::rename(&self.path, self.path.with_extension("log.1"))?;
         }
+        crate::regular::check(&self.path)?;
         let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
         if let Some(before) = self.file.replace(file) {
             self.follow(&before)?;

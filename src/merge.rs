@@ -76,6 +76,7 @@ pub enum Twin {
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Summary {
     /// The file.
+    #[serde(serialize_with = "crate::lossy::path")]
     pub out: PathBuf,
     /// Its size.
     pub bytes: u64,

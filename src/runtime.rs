@@ -70,6 +70,10 @@ enum Incoming {
     Setup(Box<setup::Message>),
     Library(Box<crate::app::library::Message>),
     Session(u64, Result<SessionHandle, String>),
+    /// Another process could go on with the run, or could not.
+    Ready(Result<(), String>),
+    /// … and does, by its number; or did not begin.
+    Handed(Result<u32, String>),
     /// The session that had ended goes on, or cannot.
     Again(Result<SessionHandle, String>),
     Told(Box<Message>),
@@ -119,7 +123,8 @@ pub fn run(
         going: false,
         device: String::from("auto"),
         beside: Vec::new(),
-        detaching: None,
+        handing: Handing::No,
+        kept: false,
         gate: Gate::default(),
         from_command_line: false,
         gone: false,
@@ -156,6 +161,21 @@ struct Attached {
     heard: usize,
 }
 
+/// A run on its way to another process.
+enum Handing {
+    /// It stays here.
+    No,
+    /// What a process will compare is compared here first, while the sweep goes on.
+    Asked,
+    /// The session ends; then a process is started that is told this besides.
+    Stopping(Vec<String>),
+    /// That process begins. It begins with a pause where one was in force.
+    Begun {
+        /// Paused.
+        paused: bool,
+    },
+}
+
 struct Loop {
     model: Model,
     theme: Theme,
@@ -172,9 +192,10 @@ struct Loop {
     device: String,
     /// Runs to be shown beside the first one, once it is there.
     beside: Vec<PathBuf>,
-    /// Another process is to go on with the run, once the session has ended: with
-    /// what it is told besides.
-    detaching: Option<Vec<String>>,
+    /// How far the run is on its way to another process.
+    handing: Handing,
+    /// It could not be handed over with nobody at the screen: it stays here.
+    kept: bool,
     gate: Gate,
     remember: Remember,
     /// A failure to start ends the program rather than showing the form.

@@ -136,7 +136,7 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
     let mut state = SweepState::replay(&known);
     let seen = if quiet { known.len() } else { 0 };
     let before = if first { 0 } else { known.len() - seen };
-    if let Some(text) = reader.complaint().filter(|_| !quiet) {
+    if let Some(text) = reader.complaint(state.misfits).filter(|_| !quiet) {
         known.push(Event::Notice { level: Level::Warning, text });
     }
     // Right after the header; again if a session ended before it wrote them.

@@ -240,7 +240,13 @@ fn a_figure_goes_to_a_file_or_down_a_pipe() {
     let piped = alphascope(&home, &["report", "run", "--format", "png"]);
     assert_eq!(piped.status.code(), Some(0), "{}", text(&piped.stderr));
     assert!(piped.stdout.starts_with(b"\x89PNG\r\n"));
-    let filed = alphascope(&home, &["report", "run", "--format", "png", "--out", "new/figure.png"]);
+    let to_file = ["report", "run", "--format", "png", "--out", "new/figure.png"];
+    let refused = alphascope(&home, &to_file);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("new is no folder; make it first"));
+    assert!(!home.path().join("new").exists(), "as `merge`, it makes none");
+    std::fs::create_dir(home.path().join("new")).unwrap();
+    let filed = alphascope(&home, &to_file);
     assert_eq!((filed.status.code(), filed.stdout.len()), (Some(0), 0));
     assert_eq!(std::fs::read(home.path().join("new/figure.png")).unwrap(), piped.stdout);
 }

@@ -200,6 +200,7 @@ fn a_background_sweep_that_cannot_start_says_why() {
     assert_eq!((code, text.as_str()), (2, ""), "{error}");
     assert!(error.contains("error:"), "{error}");
     assert!(!rig.path("run").exists(), "nothing is left behind");
+    assert!(!error.contains("run.log"), "what is not there is not named: {error}");
 }
 
 #[test]
@@ -214,4 +215,85 @@ fn a_headless_sweep_does_not_need_its_terminal() {
     let journal = std::fs::read_to_string(rig.path("run/events.jsonl")).unwrap();
     assert_eq!(journal.matches("\"event\":\"started\"").count(), 1, "by the same process");
     assert!(before.is_some() && rig.holder().is_none());
+}
+
+/// One image of the run's first dataset becomes another one, by a byte at its end.
+fn change_an_input(rig: &Rig) {
+    let text = std::fs::read_to_string(rig.path("run/spec.toml")).unwrap();
+    let spec: toml::Table = text.parse().unwrap();
+    let mut path = std::path::PathBuf::from(spec["datasets"][0]["path"].as_str().unwrap());
+    while path.is_dir() {
+        let mut below: Vec<_> =
+            std::fs::read_dir(&path).unwrap().map(|it| it.unwrap().path()).collect();
+        below.sort();
+        path = below.swap_remove(0);
+    }
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.push(0);
+    std::fs::write(&path, bytes).unwrap();
+}
+
+fn started(rig: &Rig) -> usize {
+    let journal = std::fs::read_to_string(rig.path("run/events.jsonl")).unwrap();
+    journal.matches("\"event\":\"started\"").count()
+}
+
+/// To have the run is not to measure it: what is refused after that is told.
+#[test]
+fn a_background_start_that_is_refused_is_no_success() {
+    let rig = Rig::new();
+    let (code, _, error) =
+        rig.output(&["sweep", "--demo", "--sim", "--sim-ms", "0", "--out", rig.out()]);
+    assert_eq!(code, 0, "{error}");
+    let again = ["sweep", "--resume", "--background", "--sim", "--sim-ms", "0", "--out", rig.out()];
+    let (code, text, error) = rig.output(&again);
+    assert_eq!(code, 0, "nothing is owed, and that is no failure: {error}");
+    assert!(text.contains("goes on in the background"), "{text}");
+    change_an_input(&rig);
+    let before = started(&rig);
+    let (code, text, error) = rig.output(&again);
+    assert_eq!((code, text.as_str()), (2, ""), "{error}");
+    for words in ["before it measured", "cannot resume", "`inputs.datasets.", "run.log has more"] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    assert_eq!((rig.holder(), started(&rig)), (None, before));
+}
+
+#[test]
+fn a_screen_keeps_a_sweep_that_another_process_would_be_refused() {
+    let rig = Rig::new();
+    let mut it = held(&rig);
+    let before = pid(&rig);
+    change_an_input(&rig);
+    it.press("q");
+    it.until("the question", |screen| screen.contains("go on in the background"));
+    it.press("b");
+    it.until("why not", |screen| {
+        screen.contains("not in the background") && screen.contains("cannot resume")
+    });
+    assert_eq!(pid(&rig), before);
+    it.press("p");
+    it.until("the end", |screen| screen.contains("complete"));
+    it.press("q");
+    assert_eq!(it.wait(), 0, "{}", it.text());
+    assert_eq!(started(&rig), 1, "by one process, in one go");
+}
+
+#[test]
+fn a_hung_up_sweep_that_cannot_be_handed_over_goes_on_where_it_is() {
+    let rig = Rig::new();
+    let mut it = held(&rig);
+    let before = pid(&rig);
+    change_an_input(&rig);
+    it.hang_up();
+    rig.until_file("run/run.log", "not in the background: cannot resume");
+    assert_eq!(pid(&rig), before);
+    let mut watcher = rig.start(&["watch", rig.out()]);
+    watcher.until("the key that goes on", |screen| screen.contains("resume"));
+    watcher.press("p");
+    rig.until_journal("\"event\":\"finished\",\"outcome\":\"complete\"");
+    assert_eq!(it.wait_gone(), 0);
+    assert_eq!(started(&rig), 1, "by one process, in one go");
+    watcher.press("q");
+    assert_eq!(watcher.wait(), 0);
 }

@@ -279,6 +279,7 @@ fn where_runs_live_is_set_by_flag_environment_and_configuration() {
     assert!(shown(&["runs"], Some(world.runs.path())).contains("half"));
     let flag = one.to_str().unwrap();
     assert!(shown(&["runs", "--runs", flag], Some(world.runs.path())).contains("by-flag"));
-    let empty = shown(&["runs", "--runs", "/nowhere/at/all"], None);
-    assert_eq!(empty, "no runs in /nowhere/at/all\n");
+    assert_eq!(shown(&["runs", "--runs", "/nowhere/at/all"], None), "", "an error: tests/refused");
+    std::fs::write(config.join("config.toml"), "runs = '/nowhere/at/all'\n").unwrap();
+    assert_eq!(shown(&["runs"], None), "no runs in /nowhere/at/all\n", "none was made yet");
 }

@@ -37,6 +37,7 @@ fn run(name: &str, state: State, minutes: u64, gain: Option<f64>) -> Run {
         began: Some(NOW - 7_200_000),
         ended: (state == State::Complete).then_some(Outcome::Complete),
         damaged: 0,
+        part: None,
     };
     Run {
         name: name.into(),

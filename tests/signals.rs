@@ -73,6 +73,7 @@ fn a_second_sigint_does_not_wait_for_the_batch() {
     signal(&child, Signal::INT);
     said.find(|line| line.contains("once more to stop at once")).unwrap();
     signal(&child, Signal::INT);
+    said.find(|line| line.contains("go on with: alphascope sweep --resume --out")).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(3));
     resume(&rig);
 }

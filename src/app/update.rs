@@ -8,6 +8,7 @@ pub use boxes::compare_with;
 
 use crate::sweep::event::{Event, Header, Level};
 use crate::sweep::ids::{AlphaId, DatasetId};
+use crate::sweep::journal;
 use crate::sweep::state::SweepState;
 
 use super::axis::{self, Axis, NATS, PERCENT};
@@ -95,7 +96,13 @@ fn on_event(model: &mut Model, event: &Event) {
     if let Event::Header(header) = event {
         begin(model, header);
     }
+    let misfits = model.run.misfits;
     model.run.apply(event);
+    // Of our own, the session says so.
+    if misfits == 0 && model.run.misfits > 0 && model.mode == Mode::Watch {
+        let text = journal::misfit(1).unwrap_or_default();
+        model.say(Level::Warning, text);
+    }
     model.behind(Lag::Data);
     let requested = &mut model.live.requested;
     match event {

@@ -227,12 +227,8 @@ pub fn beside(checkpoint: &Path) -> Vec<PathBuf> {
 }
 
 fn json(path: &Path) -> Result<Value, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !size.is_file() || size.len() > MAX_BYTES {
-        return Err(format!("expected a JSON file of at most {MAX_BYTES} bytes"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    serde_json::from_str(&text).map_err(|error| format!("expected JSON: {error}"))
+    let text = crate::regular::read(path, MAX_BYTES).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&text).map_err(|error| format!("expected JSON: {error}"))
 }
 
 fn open_clip(model: &Object) -> Result<ModelConfig, String> {

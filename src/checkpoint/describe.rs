@@ -17,6 +17,7 @@ use super::pair::{complete, own_logit_scale, stored_head};
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Description {
     /// Where it is.
+    #[serde(serialize_with = "crate::lossy::path")]
     pub path: PathBuf,
     /// Size of the file.
     pub bytes: u64,
@@ -58,6 +59,7 @@ pub struct Description {
     /// of it was run.
     pub foreign: Vec<String>,
     /// The files it is made of: one, or shards.
+    #[serde(serialize_with = "crate::lossy::paths")]
     pub files: Vec<PathBuf>,
     /// Tensors with values that are NaN or infinite; empty where values were not
     /// looked at (see [`describe_values`]).
@@ -70,6 +72,7 @@ pub struct Description {
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct NotFinite {
     /// In which file.
+    #[serde(serialize_with = "crate::lossy::path")]
     pub path: PathBuf,
     /// Canonical name.
     pub tensor: String,

@@ -7,6 +7,9 @@ use anyhow::Context;
 
 use super::{Config, Sweep, io};
 use crate::alert::Alerts;
+use crate::background::BackgroundError;
+use crate::sweep::journal;
+use crate::sweep::plan::Shard;
 use crate::sweep::spec::Spec;
 use crate::{background, config};
 
@@ -42,11 +45,18 @@ pub fn sweep(
         add("--shard", Some(format!("{index}/{of}")));
     }
     args.push(spec_path.to_str().context("the spec's path is not UTF-8: rename it")?.into());
-    let started = background::start(&dir, &args);
-    if started.is_err() && made {
+    let shard = sweep.shard.unwrap_or_else(Shard::whole);
+    let mut started = background::start(&dir, shard, &args);
+    if let Err(error) = &mut started
+        && made
+        && !journal::is_run(&dir)
+    {
         // Only the log of a start that failed is in it, and it was told.
         let _ = std::fs::remove_file(dir.join(background::LOG));
         let _ = std::fs::remove_dir(&dir);
+        if let BackgroundError::Ended { log, .. } = error {
+            log.take_if(|log| !log.exists());
+        }
     }
     let pid = started?;
     let shown = config::quoted(&dir);

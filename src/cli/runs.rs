@@ -68,6 +68,14 @@ pub enum Left {
     Screen(String),
 }
 
+/// The list for programs.
+#[derive(serde::Serialize)]
+struct Listed<'a> {
+    schema: u32,
+    folder: &'a str,
+    runs: &'a [Run],
+}
+
 /// Milliseconds since the Unix epoch.
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -75,8 +83,16 @@ fn now() -> u64 {
 }
 
 impl Args {
-    /// Does it, in the folder `runs`.
-    pub fn run(&self, runs: &Path) -> anyhow::Result<Left> {
+    /// Does it, in the folder `runs`, which a person `named`.
+    pub fn run(&self, runs: &Path, named: bool) -> anyhow::Result<Left> {
+        // Where nobody named one, none may have been made yet.
+        if named && !runs.is_dir() {
+            anyhow::bail!(
+                "cannot list the runs in {}: expected a folder, found none; name another with \
+                 --runs",
+                runs.display()
+            );
+        }
         let mut out = io::stdout();
         let write = "cannot write to stdout";
         match &self.act {
@@ -112,7 +128,8 @@ impl Args {
     fn list(&self, runs: &Path) -> anyhow::Result<()> {
         let found = scan(runs, &self.filter)?;
         let text = if self.json {
-            let value = serde_json::json!({ "schema": 1, "folder": runs, "runs": found });
+            let folder = runs.to_string_lossy();
+            let value = Listed { schema: 1, folder: &folder, runs: &found };
             format!("{}\n", serde_json::to_string_pretty(&value)?)
         } else if found.is_empty() {
             let what = if self.filter.is_empty() { "no runs" } else { "no such run" };

@@ -24,6 +24,7 @@ const COLUMNS: usize = 80;
 #[derive(Clone, Debug, Serialize)]
 pub struct Description {
     /// Where it is.
+    #[serde(serialize_with = "crate::lossy::path")]
     pub path: PathBuf,
     /// How it is stored.
     pub layout: Layout,

@@ -55,7 +55,7 @@ pub enum DatasetError {
     },
     /// Images that cannot be decoded: all of those asked for, by name.
     #[error(
-        "dataset `{dataset}`: {} of the images cannot be decoded: {}; repair or remove them, or leave them out by `unreadable = \"skip\"` in the dataset's section",
+        "dataset `{dataset}`: {} of the images cannot be decoded: {}; repair or remove them, or leave them out by `unreadable = \"skip\"` in the dataset's section; either makes it another dataset, so measure it in a new run folder: a run with the old one cannot be resumed with it",
         failed.len(),
         first_few(failed)
     )]
@@ -83,12 +83,10 @@ fn first_few(failed: &[(String, String)]) -> String {
 
 /// Opens a file of a dataset. A pipe is refused: to open it is to wait for a writer.
 pub(crate) fn open_file(path: &Path) -> Result<File, DatasetError> {
-    let kind = std::fs::metadata(path).map_err(DatasetError::read(path))?;
-    if !kind.is_file() {
-        let message = "expected a file, got a pipe, socket, device or folder of that name; remove it or give another path";
-        return Err(DatasetError::layout(path, message));
-    }
-    File::open(path).map_err(DatasetError::read(path))
+    crate::regular::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidInput => DatasetError::layout(path, error.to_string()),
+        _ => DatasetError::read(path)(error),
+    })
 }
 
 impl DatasetError {

@@ -278,7 +278,9 @@ impl Dataset {
     pub fn bytes(&self, i: usize) -> Result<Vec<u8>, DatasetError> {
         match &self.0.entries[i].at {
             Location::Row { table, page, row } => self.0.tables[*table as usize].image(*page, *row),
-            Location::File(path) => std::fs::read(path).map_err(DatasetError::read(path)),
+            Location::File(path) => {
+                crate::regular::read(path, u64::MAX).map_err(DatasetError::read(path))
+            }
             Location::Shard { shard, offset, length } => {
                 let (path, file) = &self.0.shards[*shard as usize];
                 shards::read_at(file, *offset, *length).map_err(DatasetError::read(path))
@@ -296,7 +298,8 @@ impl Dataset {
             }),
             Location::File(path) => {
                 let mut head = Vec::new();
-                let read = File::open(path).and_then(|file| file.take(n).read_to_end(&mut head));
+                let read =
+                    crate::regular::open(path).and_then(|file| file.take(n).read_to_end(&mut head));
                 read.map(|_| head).map_err(DatasetError::read(path))
             }
             Location::Shard { shard, offset, length } => {

@@ -64,7 +64,7 @@ pub(crate) fn classes(mappings: &Path) -> Result<Vec<Class>, DatasetError> {
     let names: BTreeMap<String, String> = json(&mappings.join(NAMES))?;
     let labels: BTreeMap<String, usize> = json(&mappings.join(LABELS))?;
     let path = mappings.join(LINES);
-    let lines = std::fs::read_to_string(&path).map_err(DatasetError::read(&path))?;
+    let lines = crate::regular::text(&path).map_err(DatasetError::read(&path))?;
     let line_of: HashMap<&str, usize> =
         lines.lines().enumerate().map(|(line, name)| (name.trim(), line)).collect();
     let mut label_of = HashMap::new();
@@ -106,7 +106,8 @@ pub(crate) fn classes(mappings: &Path) -> Result<Vec<Class>, DatasetError> {
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, DatasetError> {
-    let text = std::fs::read(path).map_err(DatasetError::read(path))?;
+    let text =
+        crate::regular::read(path, crate::regular::TEXT).map_err(DatasetError::read(path))?;
     serde_json::from_slice(&text).map_err(|error| {
         DatasetError::layout(path, format!("{error}; take the file from ObjectNet's archive"))
     })

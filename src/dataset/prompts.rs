@@ -51,7 +51,8 @@ pub fn read_templates(path: &Path) -> Result<Vec<String>, DatasetError> {
 
 /// Lines without surrounding space, byte order mark or empty lines at the end.
 fn lines(path: &Path) -> Result<Vec<String>, DatasetError> {
-    let bytes = std::fs::read(path).map_err(DatasetError::read(path))?;
+    let bytes =
+        crate::regular::read(path, crate::regular::TEXT).map_err(DatasetError::read(path))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count();

@@ -131,8 +131,13 @@ impl Host for Outside {
         }
     }
 
+    fn ready(&self, dir: &Path, device: String) -> Result<(), String> {
+        let measure = self.sim.clone().map_or(Measure::Device(device), Measure::Sim);
+        Launch::ready(dir, &measure).map_err(|error| error.to_string())
+    }
+
     fn detach(&self, dir: &Path, args: &[String]) -> Result<u32, String> {
-        crate::background::start(dir, args).map_err(|error| error.to_string())
+        crate::background::start(dir, Shard::whole(), args).map_err(|error| error.to_string())
     }
 
     fn checkpoint(&self, path: &Path) -> Result<FileFacts, String> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Found;
 
 /// Of what a journal says: another one is another file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Runs remembered at most.
 const MOST: usize = 5000;
 
@@ -28,7 +28,9 @@ pub(super) struct Cache {
 impl Cache {
     /// A file that is missing or of no use is an empty one.
     pub(super) fn read(file: Option<&Path>) -> Self {
-        let text = file.and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
+        let text = file
+            .and_then(|file| crate::regular::read(file, crate::regular::TEXT).ok())
+            .unwrap_or_default();
         let kept: Kept = serde_json::from_slice(&text).unwrap_or_default();
         let kept = if kept.version == VERSION { kept } else { Kept::default() };
         Self { file: file.map(Into::into), kept, changed: false }
@@ -39,6 +41,10 @@ impl Cache {
     }
 
     pub(super) fn put(&mut self, run: &Path, stamp: &str, found: &Found) {
+        // A path that is no text cannot be kept, and must not keep others from it.
+        if run.to_str().is_none() {
+            return;
+        }
         self.kept.runs.insert(run.into(), (stamp.into(), found.clone()));
         self.changed = true;
     }

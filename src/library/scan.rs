@@ -76,10 +76,11 @@ impl Looked {
         let mut it = Self { changed: 0, bytes: 0, stamp: String::new(), wrong: None };
         match path.symlink_metadata() {
             Err(error) => it.wrong = Some(error.to_string()),
-            Ok(meta) if meta.is_symlink() => it.wrong = Some("a symbolic link".into()),
+            // The link's own: it is not followed.
             Ok(meta) if !meta.is_dir() => {
                 (it.changed, it.bytes) = (millis(&meta), meta.len());
-                it.wrong = Some("a file".into());
+                let what = if meta.is_symlink() { "a symbolic link" } else { "a file" };
+                it.wrong = Some(what.into());
             }
             Ok(meta) => {
                 it.changed = millis(&meta);
@@ -162,7 +163,7 @@ fn run(path: PathBuf, looked: Looked, cache: &mut Cache) -> Run {
             };
             run.note = match (&holder, found.damaged) {
                 (Some(holder), _) => Some(holder.to_string()),
-                (None, 0) => None,
+                (None, 0) => found.part.clone(),
                 (None, lines) => Some(format!("{lines} lines of its journal are damaged")),
             };
             run.found = Some(found);
@@ -208,6 +209,7 @@ fn found(dir: &Path) -> Result<Found, String> {
         gain: gain.map(|gain| [gain.points.value, gain.points.lo, gain.points.hi]),
         began,
         ended: state.outcome,
-        damaged: reader.damaged,
+        damaged: reader.damaged + state.misfits,
+        part: state.parts_told(),
     })
 }

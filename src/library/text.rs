@@ -46,7 +46,7 @@ pub fn table(runs: &[Run], now: u64) -> String {
             or_dash(run.percent().map(|it| format!("{it} %"))),
             or_dash(found.and_then(|it| it.best_alpha).map(alpha)),
             or_dash(found.and_then(|it| it.gain).map(|[value, ..]| signed(value))),
-            since(run.changed, now),
+            or_dash((run.changed > 0).then(|| since(run.changed, now))),
             bytes(run.bytes),
             plain::name(&about).into_owned(),
         ]);

@@ -57,6 +57,14 @@ pub enum ReportError {
     /// The figure does not become pixels.
     #[error("cannot draw the PNG: {0}; `--format svg` writes the same figure without pixels")]
     Png(String),
+    /// The folder to write into is not there.
+    #[error("cannot write {path}: {folder} is no folder; make it first", path = path.display(), folder = folder.display())]
+    Folder {
+        /// Which file.
+        path: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
+    },
     /// The numbers do not go into JSON.
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -85,11 +93,15 @@ pub fn render(state: &SweepState, format: Format) -> Result<Vec<u8>, ReportError
     })
 }
 
-/// Writes a whole file or none: beside, then renamed.
+/// Writes a whole file or none: beside, then renamed. No folder is made.
 ///
 /// # Errors
-/// When the system says no.
+/// When its folder is not there, or the system says no.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|it| !it.is_dir()) {
+        return Err(ReportError::Folder { path: path.into(), folder: folder.into() });
+    }
     crate::config::write_whole(path, bytes)
         .map_err(|source| ReportError::Io { path: path.into(), source })
 }

@@ -39,7 +39,7 @@ pub fn watch(dir: &Path, waker: Waker) -> Result<SessionHandle, JournalError> {
         let mut told = (0, 0);
         loop {
             let left_out = (reader.damaged, reader.unknown);
-            if let Some(text) = reader.complaint().filter(|_| left_out != told) {
+            if let Some(text) = reader.complaint(0).filter(|_| left_out != told) {
                 told = left_out;
                 events.push(Event::Notice { level: Level::Warning, text });
             }

@@ -25,6 +25,8 @@ impl Loop {
                 self.gate.data();
             }
             Incoming::Session(id, result) => self.started(id, result, screen),
+            Incoming::Ready(result) => self.readied(result, screen),
+            Incoming::Handed(result) => self.handed(result, screen),
             Incoming::Again(result) => self.gone_on(result, screen),
             Incoming::Told(message) => {
                 self.fold(*message, screen);
@@ -148,6 +150,10 @@ impl Loop {
         if over && !self.waiting.is_empty() {
             // Asked of it while it was ending.
             self.go_on();
+        }
+        // It was kept without a screen, and there is nothing left to stay for.
+        if over && self.gone && !self.going {
+            self.quit();
         }
     }
 

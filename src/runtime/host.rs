@@ -54,11 +54,18 @@ pub trait Host: Send + Sync + 'static {
         super::guest::read(dir, own)
     }
 
+    /// Compares what the run in `dir` was begun with and what is there now, as a
+    /// process that goes on with it will.
+    ///
+    /// # Errors
+    /// When it would be refused.
+    fn ready(&self, dir: &Path, device: String) -> Result<(), String>;
+
     /// Lets a process without a screen go on with the run in `dir`, which no
     /// session has any more, told `args` besides the folder; gives its number.
     ///
     /// # Errors
-    /// When it cannot be started, or does not get hold of the run.
+    /// When it cannot be started, or does not begin to measure.
     fn detach(&self, dir: &Path, args: &[String]) -> Result<u32, String>;
 
     /// Says what a checkpoint is.

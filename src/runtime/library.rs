@@ -9,6 +9,7 @@ use super::{Incoming, follow};
 use crate::app::library::{Effect, Message};
 use crate::library;
 use crate::session::Waker;
+use crate::sweep::plan::Shard;
 
 /// Does what is asked; [`Effect::Open`] answers as session `id`.
 pub(super) fn ask(tell: &Tell, waker: &Waker, id: u64, effect: Effect) {
@@ -35,8 +36,10 @@ pub(super) fn ask(tell: &Tell, waker: &Waker, id: u64, effect: Effect) {
         }
         Effect::GoOn(path) => {
             let again = vec!["--resume".to_string()];
-            let start =
-                move || crate::background::start(&path, &again).map_err(|error| error.to_string());
+            let start = move || {
+                crate::background::start(&path, Shard::whole(), &again)
+                    .map_err(|error| error.to_string())
+            };
             aside(tell, "go on", start, move |result| say(Message::GoesOn(result)));
         }
         Effect::Rename(folder, name, new) => {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Attached, Incoming, Loop, host};
+use super::{Attached, Handing, Incoming, Loop, host};
 use crate::app::save::{Order, Refused};
 use crate::app::{Message, Mode};
 use crate::session::SessionHandle;
@@ -30,7 +30,7 @@ impl Loop {
                 for command in waiting {
                     self.command(command);
                 }
-                if self.gone {
+                if self.gone && !self.kept {
                     self.detach();
                 }
                 self.drain(screen);
@@ -96,6 +96,10 @@ impl Loop {
     /// Goes on with the session that has ended, in the same run.
     pub(super) fn go_on(&mut self) {
         let Some(session) = &self.session else { return };
+        // Another process may have it soon, or gives it back.
+        if matches!(self.handing, Handing::Begun { .. }) {
+            return;
+        }
         if std::mem::replace(&mut self.going, true) {
             return;
         }

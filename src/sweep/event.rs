@@ -171,6 +171,51 @@ pub struct Header {
     pub stragglers: Thresholds,
 }
 
+impl Header {
+    /// What of it makes no sense, whatever was measured: the field, what was expected
+    /// and got. `None` where all of it does.
+    #[must_use]
+    pub fn wrong(&self) -> Option<String> {
+        if self.schema > SCHEMA {
+            return Some(format!(
+                "`schema`: expected {SCHEMA}, got {}: a later version of alphascope wrote it; \
+                 use that version",
+                self.schema
+            ));
+        }
+        if self.schema != SCHEMA {
+            return Some(format!("`schema`: expected {SCHEMA}, got {}", self.schema));
+        }
+        if self.alphas.is_empty() || !self.alphas.is_sorted_by(|a, b| a < b) {
+            let got: Vec<String> = self.alphas.iter().take(4).map(ToString::to_string).collect();
+            return Some(format!(
+                "`alphas`: expected points that ascend, got {} of them ({})",
+                self.alphas.len(),
+                got.join(", ")
+            ));
+        }
+        if self.datasets.is_empty() {
+            return Some("`datasets`: expected one at least, got none".into());
+        }
+        for (index, it) in self.datasets.iter().enumerate() {
+            let ends = std::iter::once(&0).chain(&it.rounds);
+            if !ends.clone().is_sorted_by(|a, b| a < b) || ends.last() != Some(&it.images) {
+                return Some(format!(
+                    "`datasets[{index}].rounds`: expected ends that ascend to the {} images, got \
+                     {} of them, the last {}",
+                    it.images,
+                    it.rounds.len(),
+                    it.rounds.last().copied().unwrap_or(0)
+                ));
+            }
+        }
+        if self.variants.first().is_none_or(|it| !it.is_dense()) {
+            return Some("`variants[0]`: expected the dense one, got another or none".into());
+        }
+        None
+    }
+}
+
 /// A dataset as the header tells it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatasetInfo {

@@ -21,9 +21,10 @@ use files::stem;
 pub use files::{ENDING, STEM, stem_of, stems};
 
 use super::event::{Event, Header};
-use super::lock::{Holder, Lock, LockError, Owner};
+use super::lock::{self, Holder, Lock, LockError, Owner};
 use super::plan::Shard;
 use super::state::SweepState;
+use crate::regular;
 
 /// Why a run folder cannot be written or read.
 #[derive(Debug, Error)]
@@ -45,6 +46,32 @@ pub enum JournalError {
         path: PathBuf,
         /// Who writes it.
         holder: Box<Holder>,
+    },
+    /// Another process measures cells that this one would measure too.
+    #[error(
+        "the run {path} is being measured {theirs} by {holder}, and would be measured {ours} \
+         here too: the same cells twice; {}", .holder.advice()
+    )]
+    Overlap {
+        /// The run folder.
+        path: PathBuf,
+        /// What that process measures, as `in 2 parts`.
+        theirs: String,
+        /// … and this one.
+        ours: String,
+        /// Who.
+        holder: Box<Holder>,
+    },
+    /// The first line of a journal makes no sense.
+    #[error(
+        "cannot use {path}: what it says of the run makes no sense, {what}; if it is damaged, \
+         take it from a copy"
+    )]
+    Header {
+        /// The journal.
+        path: PathBuf,
+        /// Field, expected, got.
+        what: String,
     },
     /// The lock is not ours any more.
     #[error(
@@ -133,7 +160,16 @@ impl Journal {
             LockError::Held(holder) => JournalError::Locked { path: dir.into(), holder },
             LockError::Io(operation, path, source) => JournalError::Io { operation, path, source },
         })?;
+        // After the lock: of two that begin at once, one sees the other.
+        for (other, holder) in lock::holders_by_stem(dir) {
+            if files::overlap(&stem, &other) {
+                let (theirs, ours) = (files::way(&other), files::way(&stem));
+                let (path, holder) = (dir.into(), Box::new(holder));
+                return Err(JournalError::Overlap { path, theirs, ours, holder });
+            }
+        }
         let path = dir.join(format!("{stem}{ENDING}"));
+        regular::check(&path).map_err(io("open", &path))?;
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -141,7 +177,10 @@ impl Journal {
             .write(true)
             .open(&path)
             .map_err(io("open", &path))?;
-        let whole = whole(&mut file).map_err(io("read", &path))?;
+        let mut whole = whole(&mut file).map_err(io("read", &path))?;
+        if whole > 0 && is_blank(&mut file, whole).map_err(io("read", &path))? {
+            whole = 0;
+        }
         file.set_len(whole).map_err(io("cut", &path))?;
         file.seek(SeekFrom::Start(whole)).map_err(io("read", &path))?;
         Ok(Self { path, file, length: whole, lock })
@@ -170,7 +209,7 @@ impl Journal {
     /// # Errors
     /// When it cannot be read.
     pub fn events(&self) -> Result<Vec<Event>, JournalError> {
-        let bytes = std::fs::read(&self.path).map_err(io("read", &self.path))?;
+        let bytes = regular::read(&self.path, u64::MAX).map_err(io("read", &self.path))?;
         let lines = bytes.split(|&byte| byte == b'\n');
         Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
@@ -259,21 +298,29 @@ impl Reader {
         self.look()?;
         let (damaged, unknown) = (&mut self.damaged, &mut self.unknown);
         for (path, read) in &mut self.read {
-            let mut file = File::open(path).map_err(io("open", path))?;
+            let mut file = regular::open(path).map_err(io("open", path))?;
             let length = file.metadata().map_err(io("read", path))?.len();
             if length <= *read {
                 continue;
             }
             file.seek(SeekFrom::Start(*read)).map_err(io("read", path))?;
+            let mut wrong = None;
             let mut take = |line| match line {
                 Line::Event(event) => {
-                    *unknown += usize::from(*event == Event::Unknown);
+                    match &*event {
+                        Event::Unknown => *unknown += 1,
+                        Event::Header(header) if wrong.is_none() => wrong = header.wrong(),
+                        _ => {}
+                    }
                     each(*event);
                 }
                 Line::Blank => {}
                 Line::Damaged => *damaged += 1,
             };
             *read += lines(file.take(length - *read), &mut take).map_err(io("read", path))?;
+            if let Some(what) = wrong {
+                return Err(JournalError::Header { path: path.clone(), what });
+            }
         }
         Ok(())
     }
@@ -290,12 +337,12 @@ impl Reader {
         Ok(events)
     }
 
-    /// What people are told of lines that were left out so far; nothing where
-    /// there are none.
+    /// What people are told of lines that were left out so far, `misfits` of them by
+    /// the fold; nothing where there are none.
     #[must_use]
-    pub fn complaint(&self) -> Option<String> {
-        let parts: Vec<String> =
-            damage(self.damaged).into_iter().chain(newer(self.unknown)).collect();
+    pub fn complaint(&self, misfits: usize) -> Option<String> {
+        let parts = [damage(self.damaged), newer(self.unknown), misfit(misfits)];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
@@ -341,6 +388,18 @@ fn lines(mut file: impl Read, each: &mut dyn FnMut(Line)) -> std::io::Result<u64
     }
 }
 
+/// True when the first `length` bytes are nothing but line breaks and space; only
+/// looked at where they are few.
+fn is_blank(file: &mut File, length: u64) -> std::io::Result<bool> {
+    if length > LARGE as u64 {
+        return Ok(false);
+    }
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes.iter().all(u8::is_ascii_whitespace))
+}
+
 /// Bytes up to the last newline, looked for from the end.
 fn whole(file: &mut File) -> std::io::Result<u64> {
     let mut end = file.metadata()?.len();
@@ -377,25 +436,40 @@ pub fn replay(dir: &Path) -> Result<(SweepState, Option<String>), JournalError> 
         }
     })?;
     early.iter().for_each(|event| state.apply(event));
-    Ok((state, reader.complaint()))
+    let told: Vec<String> =
+        reader.complaint(state.misfits).into_iter().chain(state.parts_told()).collect();
+    Ok((state, (!told.is_empty()).then(|| told.join("; "))))
 }
 
-/// What is measured by the run in `dir`, without reading on from there; `None`
-/// where no journal says so.
+/// What is measured by the run in `dir`, as the first header of each of its
+/// journals has it, without reading on from there; empty where none says so.
+///
+/// # Errors
+/// When it holds no journal, or one cannot be read or makes no sense.
+pub fn headers(dir: &Path) -> Result<Vec<Header>, JournalError> {
+    let mut headers = Vec::new();
+    for path in Reader::open(dir)?.read.keys() {
+        let file = regular::open(path).map_err(io("open", path))?;
+        for line in BufReader::new(file).split(b'\n') {
+            let line = line.map_err(io("read", path))?;
+            if let Ok(Event::Header(header)) = serde_json::from_slice::<Event>(&line) {
+                if let Some(what) = header.wrong() {
+                    return Err(JournalError::Header { path: path.clone(), what });
+                }
+                headers.push(header);
+                break;
+            }
+        }
+    }
+    Ok(headers)
+}
+
+/// The first of [`headers`]; `None` where no journal says what is measured.
 ///
 /// # Errors
 /// When it holds no journal, or one cannot be read.
 pub fn header(dir: &Path) -> Result<Option<Header>, JournalError> {
-    for path in Reader::open(dir)?.read.keys() {
-        let file = File::open(path).map_err(io("open", path))?;
-        for line in BufReader::new(file).split(b'\n') {
-            let line = line.map_err(io("read", path))?;
-            if let Ok(Event::Header(header)) = serde_json::from_slice(&line) {
-                return Ok(Some(header));
-            }
-        }
-    }
-    Ok(None)
+    Ok(headers(dir)?.into_iter().next())
 }
 
 /// All events of the run in `dir`.
@@ -404,6 +478,30 @@ pub fn header(dir: &Path) -> Result<Option<Header>, JournalError> {
 /// When it holds no journal, or one cannot be read.
 pub fn read(dir: &Path) -> Result<Vec<Event>, JournalError> {
     Reader::open(dir)?.poll()
+}
+
+/// Bytes of the whole lines in the journal of `shard` in `dir`; 0 where there is
+/// none that can be read.
+#[must_use]
+pub fn length(dir: &Path, shard: Shard) -> u64 {
+    let path = dir.join(format!("{}{ENDING}", stem(shard)));
+    regular::open(&path).and_then(|mut file| whole(&mut file)).unwrap_or(0)
+}
+
+/// True when a session has begun to measure `shard` in `dir` after the first
+/// `from` bytes of its journal were written.
+#[must_use]
+pub fn started_since(dir: &Path, shard: Shard, from: u64) -> bool {
+    let path = dir.join(format!("{}{ENDING}", stem(shard)));
+    let mut begun = false;
+    let mut look = |line| {
+        begun |= matches!(line, Line::Event(event) if matches!(*event, Event::Started { .. }));
+    };
+    let read = regular::open(&path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(from))?;
+        lines(file, &mut look)
+    });
+    read.is_ok() && begun
 }
 
 /// What people are told of lines of a later version; nothing where there are none.
@@ -424,6 +522,21 @@ fn damage(lines: usize) -> Option<String> {
         n => format!("{n} lines of the run's journal are"),
     };
     Some(format!("{these} damaged and left out; `sweep --resume` measures again what was in it"))
+}
+
+/// What people are told of results that the run has no place for; nothing where
+/// there are none.
+#[must_use]
+pub fn misfit(lines: usize) -> Option<String> {
+    let these = match lines {
+        0 => return None,
+        1 => "1 line of the run's journal is a result".to_string(),
+        n => format!("{n} lines of the run's journal are results"),
+    };
+    Some(format!(
+        "{these} of a point, dataset, variant, round or layer that the run does not have: \
+         damaged, most likely, and left out"
+    ))
 }
 
 /// True when `dir` holds a journal.

@@ -31,6 +31,7 @@ pub use owner::{Holder, Owner, span};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::journal;
+use crate::regular;
 
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(15);
@@ -137,6 +138,7 @@ fn touch(file: &File) -> std::io::Result<()> {
 /// The system's lock; `None` where the file system knows none.
 fn system(dir: &Path, stem: &str) -> Result<Option<File>, LockError> {
     let path = dir.join(format!("{stem}.lock"));
+    regular::check(&path).map_err(io("open", &path))?;
     let mut options = OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(io("open", &path))?;
@@ -176,7 +178,7 @@ fn cannot_lock(error: &std::io::Error) -> bool {
 /// A record (`None` in it: damaged) and its time; an error where there is none.
 fn read(path: &Path) -> std::io::Result<(Option<Owner>, SystemTime)> {
     // Opened rather than looked at: NFS asks the server then.
-    let file = File::open(path)?;
+    let file = regular::open(path)?;
     let time = file.metadata()?.modified()?;
     let mut text = String::new();
     let read = std::io::Read::read_to_string(&mut std::io::Read::take(file, 65_536), &mut text);
@@ -196,18 +198,24 @@ fn record(dir: &Path, stem: &str) -> PathBuf {
 /// Those who write the run in `dir` now, as far as a reader can tell.
 #[must_use]
 pub fn holders(dir: &Path) -> Vec<Holder> {
+    holders_by_stem(dir).into_iter().map(|(_, holder)| holder).collect()
+}
+
+/// … each with its journal's stem.
+#[must_use]
+pub fn holders_by_stem(dir: &Path) -> Vec<(String, Holder)> {
     let here = Owner::here();
     let stems = journal::stems(dir, RECORD).unwrap_or_default();
-    let known = stems.iter().filter_map(|stem| read(&record(dir, stem)).ok());
+    let known = stems.into_iter().filter_map(|stem| Some((read(&record(dir, &stem)).ok()?, stem)));
     known
-        .map(|(owner, time)| (owner, since(time)))
-        .filter(|(owner, sign)| match owner {
+        .map(|((owner, time), stem)| (stem, owner, since(time)))
+        .filter(|(_, owner, sign)| match owner {
             Some(owner) => owner.lives(&here, *sign),
             None => *sign < PATIENCE,
         })
-        .map(|(owner, sign)| {
+        .map(|(stem, owner, sign)| {
             let near = owner.as_ref().is_some_and(|it| it.is_near(&here));
-            Holder { owner, sign, near }
+            (stem, Holder { owner, sign, near })
         })
         .collect()
 }

@@ -24,6 +24,7 @@ use super::{
 #[derive(Clone, Debug, Serialize)]
 pub struct Runtime {
     /// The folder libtorch was loaded from.
+    #[serde(serialize_with = "crate::lossy::path")]
     pub libtorch_dir: PathBuf,
     /// Its version, such as `2.11.0`; `None` where the folder does not tell.
     pub libtorch_version: Option<String>,

@@ -27,7 +27,7 @@ impl Index {
         if size > MAX_BYTES {
             return Ok(None);
         }
-        let text = std::fs::read(path).map_err(|error| error.to_string())?;
+        let text = crate::regular::read(path, MAX_BYTES).map_err(|error| error.to_string())?;
         let Ok(index) = serde_json::from_slice::<Self>(&text) else { return Ok(None) };
         for shard in index.weight_map.values() {
             let plain = Path::new(shard).file_name().is_some_and(|name| name == shard.as_str());

@@ -64,7 +64,7 @@ pub(super) fn find_list(path: &Path) -> Result<Found, DatasetError> {
         let message = format!("expected a list of shards, got a text file of {size} bytes");
         return Err(DatasetError::layout(path, message));
     }
-    let bytes = std::fs::read(path).map_err(DatasetError::read(path))?;
+    let bytes = crate::regular::read(path, MOST_BYTES).map_err(DatasetError::read(path))?;
     let text = String::from_utf8_lossy(&bytes);
     let base = path.parent().unwrap_or(Path::new(""));
     let mut shards = Vec::new();

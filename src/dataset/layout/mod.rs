@@ -186,7 +186,7 @@ fn split_folder(path: &Path, tars: Vec<PathBuf>) -> Result<Found, DatasetError> 
     let roots = path.ancestors().take(2).map(Path::to_path_buf).collect();
     let count_file = path.join("nshards.txt");
     let parts = if count_file.is_file() {
-        let text = fs::read_to_string(&count_file).map_err(DatasetError::read(&count_file))?;
+        let text = crate::regular::text(&count_file).map_err(DatasetError::read(&count_file))?;
         let count: usize = text.trim().parse().map_err(|_| DatasetError::Line {
             path: count_file.clone(),
             line: 1,

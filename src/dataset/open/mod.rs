@@ -232,7 +232,7 @@ fn check_columns(spec: &DatasetSpec, layout: Layout) -> Result<(), DatasetError>
 /// CLIP_benchmark also stores retrieval datasets in this layout.
 fn check_type(roots: &[PathBuf]) -> Result<(), DatasetError> {
     let Some(path) = in_roots(roots, "dataset_type.txt") else { return Ok(()) };
-    let text = std::fs::read_to_string(&path).map_err(DatasetError::read(&path))?;
+    let text = crate::regular::text(&path).map_err(DatasetError::read(&path))?;
     match text.trim() {
         "classification" | "" => Ok(()),
         other => Err(DatasetError::Line {

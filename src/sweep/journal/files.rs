@@ -21,6 +21,30 @@ pub(super) fn stem(shard: Shard) -> String {
     }
 }
 
+/// Part and count in a journal's stem; `None` for the whole, and for other names.
+fn parts(stem: &str) -> Option<(usize, usize)> {
+    let (index, of) = stem.strip_prefix(STEM)?.strip_prefix('.')?.split_once("-of-")?;
+    Some((index.parse().ok()?, of.parse().ok()?))
+}
+
+/// True when two journals are of sessions that would measure the same cells: the
+/// whole and a part, or parts of different counts.
+pub(super) fn overlap(one: &str, other: &str) -> bool {
+    match (parts(one), parts(other)) {
+        (None, None) => false,
+        (Some((_, a)), Some((_, b))) => a != b,
+        _ => true,
+    }
+}
+
+/// How the journal's session measures, for people.
+pub(super) fn way(stem: &str) -> String {
+    match parts(stem) {
+        None => "as a whole".into(),
+        Some((index, of)) => format!("in {of} parts (its part is {index}/{of})"),
+    }
+}
+
 /// The journal's stem in the name of a file that is, or stands beside, a journal;
 /// `None` for other names, or another ending.
 #[must_use]
@@ -55,6 +79,14 @@ mod tests {
         assert_eq!(stem_of("events.1-of-2.owner", ".owner"), Some("events.1-of-2"));
         for other in ["events.owner", "events2.jsonl", "my-events.jsonl", ".events.x.jsonl"] {
             assert_eq!(stem_of(other, ENDING), None, "{other}");
+        }
+        for (one, other, same) in [
+            ("events", "events", false),
+            ("events", "events.1-of-2", true),
+            ("events.1-of-3", "events.1-of-2", true),
+            ("events.1-of-2", "events.2-of-2", false),
+        ] {
+            assert_eq!((overlap(one, other), overlap(other, one)), (same, same), "{one} {other}");
         }
         let shard = stem(Shard::new(1, 2).unwrap());
         assert_eq!(stem_of(&format!("{shard}{ENDING}"), ENDING), Some(shard.as_str()));

@@ -21,11 +21,15 @@ fn what_is_written_is_read() {
 #[test]
 fn one_writer() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Journal::open(dir.path(), Shard::whole()).unwrap();
-    let second = Journal::open(dir.path(), Shard::whole());
+    let part = |index, of| Shard::new(index, of).unwrap();
+    let first = Journal::open(dir.path(), part(1, 2)).unwrap();
+    let second = Journal::open(dir.path(), part(1, 2));
     assert!(matches!(second, Err(JournalError::Locked { .. })), "{second:?}");
-    let other = Shard::new(1, 2).unwrap();
-    assert!(Journal::open(dir.path(), other).is_ok(), "another shard is another journal");
+    for overlapping in [Shard::whole(), part(1, 3), part(2, 3)] {
+        let second = Journal::open(dir.path(), overlapping);
+        assert!(matches!(second, Err(JournalError::Overlap { .. })), "{second:?}");
+    }
+    assert!(Journal::open(dir.path(), part(2, 2)).is_ok(), "another shard is another journal");
     drop(first);
     assert!(Journal::open(dir.path(), Shard::whole()).is_ok());
 }
@@ -88,7 +92,7 @@ fn unknown_and_damaged_lines_do_not_hide_the_rest() {
     assert!(damage(1).unwrap().starts_with("1 line of the run's journal is damaged"));
     assert_eq!(damage(0), None);
     assert_eq!(reader.unknown, 1);
-    let said = reader.complaint().unwrap();
+    let said = reader.complaint(0).unwrap();
     assert!(said.contains("damaged") && said.contains("1 line of the run's journal is of a"));
 }
 

@@ -11,8 +11,9 @@ use super::{
 use crate::sweep::event::Header;
 use crate::sweep::probe::Probe;
 
-/// More points than any grid needs: a typing error, most likely.
-const MOST_POINTS: usize = 10_001;
+/// More points than any grid needs: a typing error, most likely. (Every point is a
+/// column of tables and a cell of every dataset.)
+const MOST_POINTS: usize = 1001;
 /// How far along the line points may lie: what is beyond is a slip of the hand.
 const FARTHEST: f64 = 100.0;
 
@@ -82,6 +83,13 @@ impl Spec {
         match &self.sweep.alphas {
             Alphas::List(points) if points.is_empty() => {
                 wrong("sweep.alphas", "expected at least one α, got an empty list".into())
+            }
+            Alphas::List(points) if points.len() > MOST_POINTS => {
+                let got = points.len();
+                let message = format!(
+                    "expected at most {MOST_POINTS} points, got {got}; leave some of them out"
+                );
+                wrong("sweep.alphas", message)
             }
             Alphas::Range(AlphaRange { steps, .. }) if !(2..=MOST_POINTS).contains(steps) => {
                 let message = format!(

@@ -253,7 +253,7 @@ impl Spec {
     /// # Errors
     /// [`SpecError`] when it cannot be read or parsed.
     pub fn load(path: &Path) -> Result<Self, SpecError> {
-        let text = std::fs::read_to_string(path)
+        let text = crate::regular::text(path)
             .map_err(|source| SpecError::Read { path: path.into(), source })?;
         let mut spec: Self = toml::from_str(&text).map_err(|error| SpecError::Parse {
             path: path.into(),
@@ -301,7 +301,9 @@ impl Spec {
     pub fn to_toml(&self) -> Result<String, SpecError> {
         toml::to_string_pretty(self).map_err(|error| SpecError::Parse {
             path: PathBuf::from("(resolved)"),
-            message: error.to_string(),
+            message: format!(
+                "{error}: a spec is text, and so must be every path in it; rename what is not"
+            ),
         })
     }
 }

@@ -7,7 +7,7 @@ mod probes;
 pub use cell::{CellState, Status};
 pub use probes::{Answer, ProbeState, cells_at, is_whole, layers_of};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cell::Round;
 use probes::Probes;
@@ -49,8 +49,14 @@ pub struct SweepState {
     pub started: Option<u64>,
     /// Seconds measured by sessions that ended.
     pub seconds: f64,
-    /// Events that did not fit the header and were left out.
+    /// Events that did not fit the header, or were news no more, and were left out.
     pub ignored: usize,
+    /// Of these, results that do not fit it: of a point, dataset, variant, round or
+    /// layer that the run does not have, or of other images than it says.
+    pub misfits: usize,
+    /// The parts of the cells that sessions measured, as (i, n); empty where each
+    /// measured the whole.
+    parts: BTreeSet<(usize, usize)>,
     /// What statistics have added up of all this.
     pub(super) memo: Memo,
 }
@@ -284,7 +290,8 @@ impl SweepState {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Header(header) => self.begin(header),
-            Event::Started { at, devices, .. } => {
+            Event::Started { at, devices, shard, .. } => {
+                self.parts.extend(*shard);
                 self.devices.clone_from(devices);
                 self.started = Some(*at);
                 self.outcome = None;
@@ -297,7 +304,8 @@ impl SweepState {
                 Some(at) if self.cells[at].hits(*round).is_none() => {
                     self.cells[at].fail(*round, message);
                 }
-                _ => self.ignored += 1,
+                Some(_) => self.ignored += 1,
+                None => self.misfit(),
             },
             Event::Probing { probe } => {
                 // Every shard's journal names the spec's probes.
@@ -337,7 +345,7 @@ impl SweepState {
             Event::Notice { level, text } => self.notices.push((*level, text.clone())),
             Event::Refused { why, .. } => self.notices.push((Level::Error, why.clone())),
             Event::Finished { outcome, seconds } => {
-                self.outcome = Some(*outcome);
+                self.outcome = self.ended(*outcome);
                 self.paused = false;
                 self.seconds += if seconds.is_finite() { seconds.max(0.0) } else { 0.0 };
             }
@@ -351,7 +359,7 @@ impl SweepState {
             self.ignored += usize::from(known != header);
             return;
         }
-        if !is_sound(header) {
+        if header.wrong().is_some() {
             self.ignored += 1;
             return;
         }
@@ -389,12 +397,85 @@ impl SweepState {
     }
 
     fn answer(&mut self, cell: ProbeCell, answer: Answer) {
-        let fits = self.header.as_ref().is_some_and(|header| {
-            cell.alpha.index() < header.alphas.len()
-                && cell.variant.index() < self.variants.len()
-                && self.probes.answer(header, cell, answer)
+        let fits = self.header.as_ref().and_then(|header| {
+            let inside = cell.alpha.index() < header.alphas.len()
+                && cell.variant.index() < self.variants.len();
+            inside.then(|| self.probes.answer(header, cell, answer))?
         });
-        self.ignored += usize::from(!fits);
+        match fits {
+            Some(news) => self.ignored += usize::from(!news),
+            None => self.misfit(),
+        }
+    }
+
+    fn misfit(&mut self) {
+        self.ignored += 1;
+        self.misfits += 1;
+    }
+
+    /// How the run ended when a session has: one that measured a part says nothing of
+    /// the others, which may be missing, or measured just now.
+    fn ended(&self, outcome: Outcome) -> Option<Outcome> {
+        if self.parts.is_empty() {
+            return Some(outcome);
+        }
+        let cells = self.cell_ids().all(|id| {
+            let tried = |cell: &CellState| cell.failed.is_some();
+            let enough = || (0..self.rounds_owed(id)).all(|round| self.has(id, RoundId(round)));
+            self.is_left_out(id) || self.cell(id).is_some_and(tried) || enough()
+        });
+        if !cells || !self.probes_tried() {
+            return None;
+        }
+        let failed = |id| self.status(id).is_some_and(|it| matches!(it, Status::Failed(_)));
+        let probes = self.probes().iter().any(|it| it.failures().next().is_some());
+        let failed = probes || self.cell_ids().any(failed);
+        Some(if failed { Outcome::Partial } else { Outcome::Complete })
+    }
+
+    /// True when every cell of every probe that is wanted was tried.
+    fn probes_tried(&self) -> bool {
+        let Some(header) = &self.header else { return true };
+        self.probes().iter().enumerate().filter(|(_, it)| !it.cancelled).all(|(index, it)| {
+            let (id, probe) = (ProbeId(index), &it.probe);
+            let wanted = |variant: &VariantId| !self.is_dropped(*variant);
+            variants_of(header, probe).into_iter().filter(wanted).all(|variant| {
+                alphas_of(header, probe).into_iter().all(|alpha| {
+                    cells_at(header, probe, id, variant, alpha)
+                        .all(|cell| it.answer(cell).is_some())
+                })
+            })
+        })
+    }
+
+    /// What people are told of parts that are missing, or that overlap; nothing of a
+    /// run that was measured as a whole, or is.
+    #[must_use]
+    pub fn parts_told(&self) -> Option<String> {
+        let counts: BTreeSet<usize> = self.parts.iter().map(|part| part.1).collect();
+        let list = |parts: &mut dyn Iterator<Item = (usize, usize)>| {
+            parts.map(|(index, of)| format!("{index}/{of}")).collect::<Vec<_>>().join(", ")
+        };
+        let there = list(&mut self.parts.iter().copied());
+        match counts.len() {
+            0 => None,
+            1 if self.outcome.is_some() => None,
+            1 => {
+                let of = counts.first().copied().unwrap_or(1);
+                let all = (1..=of).map(|index| (index, of));
+                let missing = list(&mut all.filter(|part| !self.parts.contains(part)));
+                (!missing.is_empty()).then(|| {
+                    format!(
+                        "only a part of the run is in this folder ({there}): {missing} is not \
+                         there (yet)"
+                    )
+                })
+            }
+            _ => Some(format!(
+                "the run was measured in parts that overlap ({there}): what was measured twice \
+                 counts once; go on with it in one way, as with `sweep --resume`"
+            )),
+        }
     }
 
     fn measured(&mut self, it: &Measured) {
@@ -403,7 +484,8 @@ impl SweepState {
             (Some(at), Some(round)) if self.cells[at].hits(it.round).is_none() => {
                 self.cells[at].add(it.round, round);
             }
-            _ => self.ignored += 1,
+            (Some(_), Some(_)) => self.ignored += 1,
+            _ => self.misfit(),
         }
     }
 
@@ -443,15 +525,4 @@ impl SweepState {
             (cell.variant.index() * datasets + cell.dataset.index()) * alphas + cell.alpha.index()
         })
     }
-}
-
-/// True when rounds add up to the images and the grid ascends.
-fn is_sound(header: &Header) -> bool {
-    let ends = |info: &DatasetInfo| {
-        let ends = std::iter::once(&0).chain(&info.rounds);
-        ends.clone().is_sorted_by(|a, b| a < b) && ends.last() == Some(&info.images)
-    };
-    !header.variants.is_empty()
-        && header.alphas.is_sorted_by(|a, b| a < b)
-        && header.datasets.iter().all(ends)
 }

@@ -89,9 +89,14 @@ impl Probes {
     }
 
     /// Keeps an answer; a result stands over a failure, and over what comes
-    /// later. False when it fits no probe, or is not news.
-    pub(super) fn answer(&mut self, header: &Header, cell: ProbeCell, mut answer: Answer) -> bool {
-        let Some(known) = self.list.get_mut(cell.probe.index()) else { return false };
+    /// later. False when it is not news, `None` when it fits no probe.
+    pub(super) fn answer(
+        &mut self,
+        header: &Header,
+        cell: ProbeCell,
+        mut answer: Answer,
+    ) -> Option<bool> {
+        let known = self.list.get_mut(cell.probe.index())?;
         let of_kind = match &mut answer {
             Answer::Known(probed) => {
                 trim(&mut probed.result);
@@ -100,12 +105,13 @@ impl Probes {
             Answer::Failed(_) => true,
         };
         if !of_kind || !has_layer(header, &known.probe, cell.layer) {
-            return false;
+            return None;
         }
-        match known.cells.get(&cell) {
-            Some(Answer::Known(_)) => false,
-            _ => known.cells.insert(cell, answer).is_none_or(|_| true),
+        if matches!(known.cells.get(&cell), Some(Answer::Known(_))) {
+            return Some(false);
         }
+        known.cells.insert(cell, answer);
+        Some(true)
     }
 }
 

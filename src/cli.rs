@@ -160,6 +160,10 @@ enum Cmd {
     Report {
         /// The run folder
         dir: PathBuf,
+        /// Other runs, whose points are taken together with its own: does sharpness go with
+        /// OOD accuracy over all of them? (JSON only)
+        #[arg(value_name = "OTHER")]
+        others: Vec<PathBuf>,
         /// As what
         #[arg(long, value_enum, default_value_t)]
         format: Format,
@@ -328,7 +332,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
                 runs::Left::Screen(filter) => screen::library(runs, filter, screen(alerts)),
             }
         }
-        Some(Cmd::Report { dir, format, out }) => report::run(&dir, format, out.as_deref()),
+        Some(Cmd::Report { dir, others, format, out }) => {
+            report::run(&dir, &others, format, out.as_deref())
+        }
         Some(Cmd::Inspect { checkpoint, other: None, headers, json }) => {
             let describe = if headers { checkpoint::describe } else { checkpoint::describe_values };
             print(&describe(&checkpoint)?, json)

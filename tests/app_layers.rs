@@ -537,6 +537,41 @@ fn another_run_is_compared_and_taken_away() {
     assert_eq!(model.live.word.as_deref(), Some("no run"));
 }
 
+#[test]
+fn the_points_of_several_runs_are_taken_together_on_a_key() {
+    use alphascope::app::contest::Guest;
+    use alphascope::sweep::state::SweepState;
+    let run = |script: Script| {
+        let mut events = script.whole();
+        events.extend(script.probe(0, &sharpness(Layers::Block), 100));
+        events
+    };
+    let mut model = fold(&run(Script::good()), Look::default(), (160, 40));
+    type_in(&mut model, "3r");
+    assert!(model.live.word.as_ref().unwrap().contains("no other run"), "{:?}", model.live.word);
+    assert!(model.sheet.together.is_empty() && !model.layers.together);
+    let asked = {
+        type_in(&mut model, "ob");
+        update(&mut model, Message::Key(Key::Enter))
+    };
+    assert!(matches!(&asked[..], [Effect::Guest(_)]), "{asked:?}");
+    let run = SweepState::replay(&run(Script::barrier()));
+    let guest = Guest { dir: "b".into(), name: "b".into(), run, same: Default::default() };
+    update(&mut model, Message::Guest(Ok(Box::new(guest))));
+    model.settle();
+    assert_eq!(model.tab, Tab::Correlation, "it was opened for this screen");
+    assert_eq!(model.sheet.together, ["this run", "b"]);
+    let alone = model.board.alphas.len();
+    assert!(model.sheet.relations.iter().all(|it| it.coefficients.points == 2 * alone));
+    assert!(model.sheet.relations.iter().all(|it| it.within.is_some()));
+    assert!(model.sheet.claim.as_ref().unwrap().contains("of 2 runs together"));
+    type_in(&mut model, "r");
+    model.settle();
+    assert!(model.sheet.together.is_empty());
+    assert!(model.sheet.relations.iter().all(|it| it.coefficients.points == alone));
+    assert!(model.sheet.claim.as_ref().unwrap().contains("of this path"));
+}
+
 fn any_step() -> impl Strategy<Value = Message> {
     let script = Script::good();
     let mut events = script.until(30);

@@ -251,6 +251,21 @@ fn a_figure_goes_to_a_file_or_down_a_pipe() {
     assert_eq!(std::fs::read(home.path().join("new/figure.png")).unwrap(), piped.stdout);
 }
 
+#[test]
+fn runs_are_taken_together_in_json_alone() {
+    let (home, _) = finished();
+    let told = alphascope(&home, &["report", "run", "run", "--format", "md"]);
+    assert_eq!(told.status.code(), Some(2));
+    assert!(text(&told.stderr).contains("in JSON alone"), "{}", text(&told.stderr));
+    let told = alphascope(&home, &["report", "run", "./run/"]);
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(report["together"]["runs"], serde_json::json!(["run", "run"]));
+    let missing = alphascope(&home, &["report", "run", "nowhere"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).contains("nowhere"), "{}", text(&missing.stderr));
+}
+
 /// A threshold in the spec reaches the journal, and from there the report.
 #[test]
 fn thresholds_of_stragglers_are_settings_of_the_run() {

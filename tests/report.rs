@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::channel;
 
-use alphascope::report::{Format, render, table};
+use alphascope::report::{Format, render, render_together, table};
 use alphascope::sim::{SimEngine, SimScript, SimShape};
 use alphascope::sweep::drive::{EngineFactory, Sink, drive};
 use alphascope::sweep::engine::Engine;
@@ -16,7 +16,7 @@ use alphascope::sweep::spec::{
     BarrierSpec, CurvatureSpec, Edit, Method, Role, SharpnessSpec, Variant,
 };
 use alphascope::sweep::state::{SweepState, cells_at};
-use alphascope::sweep::stats::ood_mean;
+use alphascope::sweep::stats::{Member, ood_mean};
 use serde_json::Value;
 
 struct Nowhere;
@@ -191,6 +191,44 @@ fn json_tells_what_probes_found() {
     assert!(!rows("curvature").is_empty() && rows("claims").len() == 1);
     assert_eq!(report["probes"][0]["measured"], 35);
     assert_eq!(report["probes"][0]["asked"]["spec"]["rho"], 0.2);
+}
+
+#[test]
+fn layers_are_ranked_by_tau_and_runs_are_taken_together() {
+    let (one, two) = (probed(), probed());
+    let bare = whole();
+    let members =
+        [("one", &one), ("two", &two), ("bare", &bare)].map(|(name, run)| Member { name, run });
+    let report: Value = serde_json::from_slice(&render_together(&members).unwrap()).unwrap();
+    let taus = |rows: &Value| -> Vec<f64> {
+        let size = |row: &Value| row["kendall"].as_f64().map_or(-1.0, f64::abs);
+        rows.as_array().unwrap().iter().map(size).collect()
+    };
+    let alone = taus(&report["correlation"]);
+    assert!(alone.is_sorted_by(|a, b| a >= b) && alone[0] > 0.0, "{alone:?}");
+    let together = &report["together"];
+    assert_eq!(together["runs"], serde_json::json!(["one", "two"]));
+    assert_eq!(together["left_out"][0]["run"], "bare");
+    assert_eq!(together["left_out"][0]["why"], "no sharpness there");
+    let rows = together["correlation"].as_array().unwrap();
+    assert_eq!(rows.len(), 7);
+    let find =
+        |rows: &[Value], name: &str| rows.iter().find(|row| row["layer"] == name).unwrap().clone();
+    for row in rows {
+        // Twins: each point twice, and within each run what the run alone has.
+        assert_eq!(row["points"], 10);
+        let own = find(report["correlation"].as_array().unwrap(), row["layer"].as_str().unwrap());
+        assert_eq!(row["mean_kendall_within_runs"], own["kendall"], "{row}");
+    }
+    assert!(taus(&together["correlation"]).is_sorted_by(|a, b| a >= b));
+    assert!(together["claim"].as_str().unwrap().contains("10 points of 2 runs"), "{together}");
+    let lone: Value = serde_json::from_str(&text(&one, Format::Json)).unwrap();
+    assert!(lone.get("together").is_none());
+    let table = text(&one, Format::Md);
+    let first = report["correlation"].as_array().unwrap().iter();
+    let first = first.map(|row| row["layer"].as_str().unwrap()).find(|name| *name != "overall");
+    let told = format!("layers by |τ|: {} ", first.unwrap());
+    assert!(table.contains(&told) || table.contains(&told.replace('|', "\\|")), "{table}");
 }
 
 #[test]

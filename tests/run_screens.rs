@@ -11,9 +11,11 @@ use alphascope::app::save::Refused;
 use alphascope::app::{Charset, Depth, Key, Look, Message, Model, update};
 use alphascope::sweep::doctor::{self, Step};
 use alphascope::sweep::event::Event;
-use alphascope::sweep::ids::{AlphaId, CellId, LayerId, ProbeCell, ProbeId, RoundId, VariantId};
-use alphascope::sweep::probe::ProbeResult;
-use alphascope::sweep::spec::{DoctorSpec, Layers};
+use alphascope::sweep::ids::{
+    AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, RoundId, VariantId,
+};
+use alphascope::sweep::probe::{Probe, ProbeResult};
+use alphascope::sweep::spec::{DoctorSpec, Layers, SharpnessSpec};
 use alphascope::sweep::state::SweepState;
 use alphascope::ui::{self, Theme};
 use ratatui::style::Color;
@@ -152,6 +154,24 @@ fn situation(name: &str, look: Look, size: (u16, u16)) -> Model {
             press(&mut model, "W\n");
             update(&mut model, Message::Merged(Err(Refused::Exists)));
         }
+        "correlation-runs" => {
+            let rho = SharpnessSpec { rho: 0.5, ..SharpnessSpec::default() };
+            let wider = Probe::Sharpness { spec: rho, on: DatasetId(0) };
+            let runs = [
+                ("barrier", Script::barrier(), sharpness(Layers::Block)),
+                ("modules", Script::good(), sharpness(Layers::Module)),
+                ("wider", Script::good(), wider),
+            ];
+            for (dir, run, probe) in runs {
+                let mut events = run.whole();
+                events.extend(run.probe(0, &probe, 100));
+                let state = SweepState::replay(&events);
+                let same = Default::default();
+                let guest = Guest { dir: dir.into(), name: dir.into(), run: state, same };
+                update(&mut model, Message::Guest(Ok(Box::new(guest))));
+            }
+            model.live.word = None;
+        }
         "compare-runs" => {
             for (dir, run, same) in [("a", Script::barrier(), true), ("b", Script::good(), false)] {
                 let mut events = run.whole();
@@ -192,6 +212,7 @@ fn screens_look_as_they_did(
         "correlation-bare",
         "correlation-early",
         "correlation-full",
+        "correlation-runs",
         "compare-bare",
         "compare",
         "compare-runs",
@@ -256,7 +277,7 @@ fn styles_are_as_they_were(#[case] name: &str, #[case] look: Look, #[case] depth
     insta::assert_snapshot!(format!("{name}-80x24{depth}-styles"), styles(&buffer));
 }
 
-const ALL: [&str; 16] = [
+const ALL: [&str; 17] = [
     "layers-start",
     "layers-bare",
     "layers-early",
@@ -267,6 +288,7 @@ const ALL: [&str; 16] = [
     "layers-typing",
     "layers-edited",
     "correlation-full",
+    "correlation-runs",
     "compare",
     "compare-runs",
     "layers-broken",

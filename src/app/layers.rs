@@ -124,6 +124,8 @@ pub struct Layers {
     pub measure: Measure,
     /// The sharpness measurement a person chose; `None`: the latest.
     pub probe: Option<ProbeId>,
+    /// The correlation screen takes all runs shown together.
+    pub together: bool,
     /// Layers chosen to be edited together.
     pub picked: BTreeSet<LayerId>,
     /// How the next toggle sparsifies.
@@ -146,6 +148,7 @@ impl Default for Layers {
             map: false,
             measure: Measure::default(),
             probe: None,
+            together: false,
             picked: BTreeSet::new(),
             method: Method::Delta,
             percent: 50,

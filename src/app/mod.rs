@@ -24,6 +24,7 @@ pub mod live;
 pub mod look;
 pub mod message;
 pub mod model;
+mod relations;
 pub mod save;
 pub mod setup;
 pub mod sheet;

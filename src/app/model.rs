@@ -180,6 +180,9 @@ impl Model {
         self.sheet = Sheet::of(&self.run, self.probed_variant(), self.layers.probe);
         self.findings = self.doctor.then(|| findings(&self.run)).flatten();
         match self.tab {
+            Tab::Correlation if self.layers.together && !self.guests.is_empty() => {
+                self.sheet.relate_together(&self.run, &self.guests);
+            }
             Tab::Correlation => self.sheet.relate(&self.run, self.sheet.variant),
             Tab::Compare => {
                 self.contest = Contest::of(&self.run, self.cursor(), &self.guests);

@@ -12,6 +12,7 @@ pub use crate::sweep::stats::{Coefficients, Criterion, Curvature, Estimate, Laye
 pub use crate::sweep::stats::{Interval, Sharpness};
 
 use super::layers::Measure;
+pub use super::relations::Relation;
 
 /// One layer at one α.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -138,17 +139,6 @@ impl Asked {
     }
 }
 
-/// Correlation of a layer's sharpness with OOD accuracy.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Relation {
-    /// `None`: every layer at once.
-    pub layer: Option<LayerId>,
-    /// Its name.
-    pub name: String,
-    /// τ, ρ and r.
-    pub coefficients: Coefficients,
-}
-
 /// Everything the layers and correlation screens show.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sheet {
@@ -167,6 +157,9 @@ pub struct Sheet {
     /// By |τ|, the largest first; those without τ last. Only made for the
     /// correlation screen: its intervals cost a bootstrap.
     pub relations: Vec<Relation>,
+    /// Names of the runs whose points the relations are of; empty: this run's
+    /// alone.
+    pub together: Vec<String>,
     /// What the table says, and does not.
     pub claim: Option<String>,
 }
@@ -181,6 +174,7 @@ impl Default for Sheet {
             asked: Vec::new(),
             ood: Vec::new(),
             relations: Vec::new(),
+            together: Vec::new(),
             claim: None,
         }
     }
@@ -256,27 +250,6 @@ impl Sheet {
         let alphas = (0..header.alphas.len()).map(AlphaId);
         let ood = alphas.map(|a| stats::ood_mean(run, variant, a).map(|it| it.scaled(100.0)));
         Self { variant, units, shown, rows, asked, ood: ood.collect(), ..Self::default() }
-    }
-
-    /// Adds the correlation of every layer's sharpness with OOD accuracy.
-    pub fn relate(&mut self, run: &SweepState, variant: VariantId) {
-        let Some(probe) = self.shown else { return };
-        let name = |layer: Option<LayerId>| match layer {
-            None => "overall".to_string(),
-            Some(id) => run.layer(id).map_or_else(String::new, |it| it.name.clone()),
-        };
-        let all = stats::correlations(run, probe, variant);
-        self.claim = stats::claim(run, &all);
-        self.relations = all
-            .into_iter()
-            .map(|it| Relation {
-                layer: it.layer,
-                name: name(it.layer),
-                coefficients: it.coefficients,
-            })
-            .collect();
-        let size = |it: &Relation| it.coefficients.kendall.map_or(-1.0, |tau| tau.value.abs());
-        self.relations.sort_by(|a, b| size(b).total_cmp(&size(a)));
     }
 
     /// The row of all layers at once.

@@ -1,7 +1,7 @@
 //! `alphascope report`: a run folder as a file for others.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -9,6 +9,8 @@ use crate::launch::SPEC_FILE;
 use crate::plain;
 use crate::report::{self, Format};
 use crate::sweep::journal;
+use crate::sweep::state::SweepState;
+use crate::sweep::stats::Member;
 use crate::{background, control};
 
 /// Whether a path is a file that the run in `dir` is made of.
@@ -24,12 +26,36 @@ fn is_of_run(dir: &Path, path: &Path) -> bool {
     same && (own || journal::stem_of(&name, "").is_some() || control::is_socket(&name))
 }
 
-pub(super) fn run(dir: &Path, format: Format, out: Option<&Path>) -> anyhow::Result<u8> {
+fn replay(dir: &Path) -> anyhow::Result<SweepState> {
     let (state, complaint) = journal::replay(dir)?;
     if let Some(text) = complaint {
         writeln!(io::stderr(), "warning: {}", plain::text(&text))
             .context("cannot write to stderr")?;
     }
+    Ok(state)
+}
+
+/// A folder's own name, for people.
+fn name(dir: &Path) -> String {
+    let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.into());
+    let name = whole.file_name().unwrap_or(dir.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+pub(super) fn run(
+    dir: &Path,
+    others: &[PathBuf],
+    format: Format,
+    out: Option<&Path>,
+) -> anyhow::Result<u8> {
+    if !others.is_empty() && format != Format::Json {
+        anyhow::bail!(
+            "expected one run folder, got {}: several runs are taken together in JSON alone; leave \
+             out --format, or the other folders",
+            1 + others.len()
+        );
+    }
+    let state = replay(dir)?;
     if format == Format::Png && out.is_none() && io::stdout().is_terminal() {
         anyhow::bail!(
             "cannot write a PNG to a terminal: it is bytes, not text; give --out FIGURE.png, or \
@@ -42,7 +68,17 @@ pub(super) fn run(dir: &Path, format: Format, out: Option<&Path>) -> anyhow::Res
             path.display()
         );
     }
-    let bytes = report::render(&state, format)?;
+    let bytes = if others.is_empty() {
+        report::render(&state, format)?
+    } else {
+        let mut runs = vec![(name(dir), state)];
+        for other in others {
+            runs.push((name(other), replay(other)?));
+        }
+        let members: Vec<Member<'_>> =
+            runs.iter().map(|(name, run)| Member { name, run }).collect();
+        report::render_together(&members)?
+    };
     match out {
         Some(path) => report::write(path, &bytes)?,
         // A terminal must not obey the names in it; a program gets them as they are.

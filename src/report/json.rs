@@ -9,7 +9,7 @@ use crate::sweep::event::{Outcome, SCHEMA};
 use crate::sweep::ids::{AlphaId, VariantId};
 use crate::sweep::spec::{Edit, Method};
 use crate::sweep::state::{Status, SweepState};
-use crate::sweep::stats::{self, Barrier, Judgement, Verdict};
+use crate::sweep::stats::{self, Barrier, Judgement, Member, Verdict};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -28,6 +28,8 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Value::is_null")]
     doctor: Value,
     claims: Vec<String>,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    together: Value,
     probes: Vec<Value>,
     failed: Vec<Value>,
     near_ties: u64,
@@ -65,7 +67,9 @@ struct Accuracy<'a> {
 
 /// The JSON report, indented. Accuracies are fractions, `summary` and
 /// `path_barriers` percentage points. Cells without any result are in no row.
-pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
+/// Of the first member; of others only what they say together with it.
+pub(super) fn json(members: &[Member<'_>]) -> Result<Vec<u8>, ReportError> {
+    let state = members.first().ok_or(ReportError::NoHeader)?.run;
     let header = state.header().ok_or(ReportError::NoHeader)?;
     let rows = rows(state);
     let accuracy = rows.iter().filter_map(|row| {
@@ -115,6 +119,7 @@ pub(super) fn json(state: &SweepState) -> Result<Vec<u8>, ReportError> {
         variants: variants::json(state),
         doctor: doctor::json(state),
         claims: layers::claims(state, &relations),
+        together: if members.len() > 1 { layers::together(members) } else { Value::Null },
         probes: layers::asked(state),
         failed: failed.collect(),
         near_ties: rows.iter().map(|row| row.cell.near_ties).sum(),

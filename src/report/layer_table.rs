@@ -93,9 +93,27 @@ fn layer_table(state: &SweepState, units: Layers) -> LayerTable {
              α shown; τ: Kendall's with OOD accuracy over α"
                 .to_string(),
         );
+        notes.extend(ranking(state, &taus));
         notes.extend(stats::claim(state, &taus));
     }
     LayerTable { heads, rows: rows.collect(), notes }
+}
+
+/// The layers by |τ|, the largest first; `None` where none has one.
+fn ranking(state: &SweepState, taus: &[Correlation]) -> Option<String> {
+    const SHOWN: usize = 8;
+    let known = |it: &Correlation| {
+        let tau = it.coefficients.kendall?.value;
+        let text = format!("{} {tau:+.2}", layer_name(state, Some(it.layer?)));
+        Some(text.replace('-', "−"))
+    };
+    let all: Vec<String> = taus.iter().filter_map(known).collect();
+    let more = match all.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let first: Vec<&str> = all.iter().take(SHOWN).map(String::as_str).collect();
+    (!first.is_empty()).then(|| format!("layers by |τ|: {}{more}", first.join(", ")))
 }
 
 /// Both ends of the grid and its middle, each once.

@@ -7,7 +7,7 @@ use crate::sweep::ids::{LayerId, ProbeId, VariantId};
 use crate::sweep::probe::{Direction, Probe};
 use crate::sweep::spec::{Base, Layers};
 use crate::sweep::state::{ProbeState, SweepState};
-use crate::sweep::stats::{self, Coefficients, Correlation, Interval};
+use crate::sweep::stats::{self, Coefficients, Correlation, Interval, Joint, Member};
 
 /// Name of a layer; `overall` for all at once.
 pub(super) fn layer_name(state: &SweepState, layer: Option<LayerId>) -> &str {
@@ -171,7 +171,7 @@ pub(super) fn relations(state: &SweepState) -> Vec<(ProbeId, Vec<Correlation>)> 
         .collect()
 }
 
-/// The same as rows. `lo` and `hi` are of Kendall's τ-b; the others' intervals
+/// The same as rows, of each probe by |τ|, the largest first. `lo` and `hi` are of Kendall's τ-b; the others' intervals
 /// have names of their own.
 pub(super) fn correlation(
     state: &SweepState,
@@ -179,17 +179,49 @@ pub(super) fn correlation(
 ) -> Vec<Value> {
     let all = relations.iter().flat_map(|(id, all)| all.iter().map(move |it| (id, it)));
     let row = |(id, it): (&ProbeId, &Correlation)| {
-        let Coefficients { points, kendall, spearman, pearson } = it.coefficients;
-        let value = |it: Option<Interval>| it.map(|it| it.value);
-        let bounds = |it: Option<Interval>| it.map(|it| [it.lo, it.hi]);
-        json!({
-            "layer": layer_name(state, it.layer), "points": points, "probe": id.index(),
-            "kendall": value(kendall), "spearman": value(spearman), "pearson": value(pearson),
-            "lo": kendall.map(|it| it.lo), "hi": kendall.map(|it| it.hi),
-            "spearman_interval": bounds(spearman), "pearson_interval": bounds(pearson),
-        })
+        let mut row = coefficients(layer_name(state, it.layer), &it.coefficients);
+        row["probe"] = json!(id.index());
+        row
     };
     all.map(row).collect()
+}
+
+fn coefficients(layer: &str, it: &Coefficients) -> Value {
+    let Coefficients { points, kendall, spearman, pearson } = *it;
+    let value = |it: Option<Interval>| it.map(|it| it.value);
+    let bounds = |it: Option<Interval>| it.map(|it| [it.lo, it.hi]);
+    json!({
+        "layer": layer, "points": points,
+        "kendall": value(kendall), "spearman": value(spearman), "pearson": value(pearson),
+        "lo": kendall.map(|it| it.lo), "hi": kendall.map(|it| it.hi),
+        "spearman_interval": bounds(spearman), "pearson_interval": bounds(pearson),
+    })
+}
+
+/// The points of several runs together, by the measurement of sharpness that the
+/// screen would show; null where the first run has none.
+pub(super) fn together(members: &[Member<'_>]) -> Value {
+    let probe = members.first().and_then(|it| {
+        stats::latest(it.run, VariantId::DENSE, |probe| matches!(probe, Probe::Sharpness { .. }))
+    });
+    let Some((id, all)) = probe.and_then(|id| Some((id, stats::together(members, id)?))) else {
+        return json!({ "runs": [], "left_out": [], "correlation": [],
+            "claim": "No sharpness was measured in the first run." });
+    };
+    let name = |index: usize| members.get(index).map(|it| it.name);
+    let row = |it: &Joint| {
+        let mut row = coefficients(&it.name, &it.coefficients);
+        row["mean_kendall_within_runs"] = json!(it.within);
+        row
+    };
+    json!({
+        "probe": id.index(),
+        "runs": all.taken.iter().filter_map(|&index| name(index)).collect::<Vec<_>>(),
+        "left_out": all.left_out.iter()
+            .map(|(index, why)| json!({ "run": name(*index), "why": why })).collect::<Vec<_>>(),
+        "correlation": all.joints.iter().map(row).collect::<Vec<_>>(),
+        "claim": all.claim(members),
+    })
 }
 
 /// What was asked beside accuracy, and how far it is.

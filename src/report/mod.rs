@@ -18,6 +18,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::sweep::state::SweepState;
+use crate::sweep::stats::Member;
 
 pub use table::table;
 
@@ -85,12 +86,21 @@ pub enum ReportError {
 pub fn render(state: &SweepState, format: Format) -> Result<Vec<u8>, ReportError> {
     state.header().ok_or(ReportError::NoHeader)?;
     Ok(match format {
-        Format::Json => json::json(state)?,
+        Format::Json => json::json(&[Member { name: "", run: state }])?,
         Format::Csv => csv::csv(state).into_bytes(),
         Format::Md => table::markdown(state).into_bytes(),
         Format::Svg => svg::svg(state).into_bytes(),
         Format::Png => pixels::draw(&svg::svg(state))?,
     })
+}
+
+/// The JSON report of the first run, with `together`: what the points of all of
+/// them say together of sharpness and OOD accuracy.
+///
+/// # Errors
+/// When the first has no header.
+pub fn render_together(members: &[Member<'_>]) -> Result<Vec<u8>, ReportError> {
+    json::json(members)
 }
 
 /// Writes a whole file or none: beside, then renamed. No folder is made.

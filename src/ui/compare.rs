@@ -271,18 +271,24 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// The folder of another run, while it is typed.
+pub(super) fn folder(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let Some(field) = &model.opening else { return };
+    let label = "run folder: ";
+    let room = usize::from(area.width).saturating_sub(label.len() + 1);
+    let typed: String = field.text().chars().skip(field.scroll(room)).collect();
+    let text = format!("{typed}{}", theme.glyphs.cursor);
+    let spans = vec![Span::styled(label, theme.dim()), Span::styled(text, theme.key())];
+    paint::line(buffer, area, 0, &Line::from(spans));
+}
+
 /// What the highlighted variant does, or why it failed.
 fn reading(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
-    let columns = usize::from(area.width);
-    if let Some(field) = &model.opening {
-        let label = "run folder: ";
-        let room = columns.saturating_sub(label.len() + 1);
-        let typed: String = field.text().chars().skip(field.scroll(room)).collect();
-        let text = format!("{typed}{}", theme.glyphs.cursor);
-        let spans = vec![Span::styled(label, theme.dim()), Span::styled(text, theme.key())];
-        paint::line(buffer, area, 0, &Line::from(spans));
+    if model.opening.is_some() {
+        folder(model, theme, area, buffer);
         return;
     }
+    let columns = usize::from(area.width);
     let (text, ink) = match model.contest.rival(model.rival) {
         Some(Rival { standing: Standing::Failed(_, why), .. }) => {
             (format!("{} {why}", theme.glyphs.fail), Ink::Bad)

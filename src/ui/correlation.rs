@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! tabs, progress, ends
+//! the measurement, or the signs of the runs whose points are together
 //! scatter of overall │ scatter of the layer     (one of them where narrow)
 //! layer   τ [lo, hi]   ρ [lo, hi]   r [lo, hi]
 //! what the table says, and does not say
@@ -10,7 +11,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
 use crate::app::layers::Measure;
@@ -25,7 +26,7 @@ use super::curves::window;
 use super::frame::Frame;
 use super::scatter::{Cloud, Mark, Scatter};
 use super::theme::{Ink, Theme};
-use super::{header, log, paint, popup};
+use super::{compare, header, log, paint, popup};
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Layout {
@@ -95,18 +96,33 @@ fn highlighted(model: &Model) -> Option<&Relation> {
 pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let place = layout(model, area);
     header::draw(model, theme, place.head, buffer);
-    paint::line(buffer, place.what, 0, &Line::from(header::measured(model, theme)));
+    what(model, theme, place.what, buffer);
     let here = highlighted(model);
     let row = here.and_then(|it| model.sheet.rows.iter().find(|row| row.layer == it.layer));
-    if let Some(overall) = model.sheet.overall() {
-        scatter(model, theme, overall, Ink::Mean, place.overall, buffer);
-    }
-    if let Some(row) = row {
-        scatter(model, theme, row, Ink::Accent, place.layer, buffer);
+    if model.sheet.together.is_empty() {
+        if let Some(overall) = model.sheet.overall() {
+            scatter(model, theme, overall, Ink::Mean, place.overall, buffer);
+        }
+        if let Some(row) = row {
+            scatter(model, theme, row, Ink::Accent, place.layer, buffer);
+        }
+    } else {
+        let overall = model.sheet.relations.iter().find(|it| it.layer.is_none());
+        for (it, area) in [(overall, place.overall), (here, place.layer)] {
+            if let Some(it) = it {
+                together(model, theme, it, area, buffer);
+            }
+        }
     }
     table(model, theme, here, place.table, buffer);
     // Spelled first: a letter may become a word.
-    let text = claim(model, usize::from(area.width).saturating_sub(2)).join(" ");
+    let said = claim(model, usize::from(area.width).saturating_sub(2));
+    // Where no line is left for it, a folder is typed in the place of the claim.
+    let typed = model.opening.is_some() && place.what.height == 0;
+    if typed {
+        compare::folder(model, theme, place.claim, buffer);
+    }
+    let text = if typed { String::new() } else { said.join(" ") };
     let lines = format::wrap(&theme.spell(&text), usize::from(place.claim.width).max(8));
     for (i, text) in lines.into_iter().enumerate() {
         let y = u16::try_from(i).unwrap_or(u16::MAX);
@@ -114,6 +130,57 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     }
     let hints = popup::footer(model, theme, context(model), usize::from(place.foot.width));
     paint::line(buffer, place.foot, 0, &hints);
+}
+
+/// Sign and colour of one run of several.
+fn identity(theme: &Theme, run: usize) -> (Ink, &'static str) {
+    (Ink::Series(run), theme.glyphs.markers[run % theme.glyphs.markers.len()])
+}
+
+/// The measurement shown; of several runs together, which sign is whose.
+fn what(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    if model.opening.is_some() {
+        compare::folder(model, theme, area, buffer);
+        return;
+    }
+    let names = &model.sheet.together;
+    if names.is_empty() {
+        paint::line(buffer, area, 0, &Line::from(header::measured(model, theme)));
+        return;
+    }
+    let mut spans = Vec::new();
+    for (run, name) in names.iter().enumerate() {
+        let (ink, marker) = identity(theme, run);
+        spans.push(Span::styled(format!("{marker} "), theme.ink(ink)));
+        spans.push(Span::styled(format!("{}   ", theme.spell(name)), theme.text()));
+    }
+    paint::line(buffer, area, 0, &Line::from(spans));
+}
+
+/// The points of several runs, one sign each, their paths behind them.
+fn together(model: &Model, theme: &Theme, it: &Relation, area: Rect, buffer: &mut Buffer) {
+    if area.height < 4 {
+        return;
+    }
+    let (head, body) = paint::top(area, 1);
+    log::heading(theme, head, &format!("{}: OOD accuracy over sharpness", it.name), buffer);
+    if it.runs.iter().all(Vec::is_empty) {
+        let text = paint::cut(theme, "no point with both yet", usize::from(body.width));
+        paint::line(buffer, body, 1, &Line::styled(text, theme.dim()));
+        return;
+    }
+    let cursor = model.cursor().and_then(|at| model.board.alphas.get(at));
+    let clouds = it.runs.iter().enumerate().map(|(run, points)| {
+        let (ink, marker) = identity(theme, run);
+        let mark = |&(alpha, x, y): &(f64, f64, f64)| {
+            let here = run == 0 && cursor == Some(&alpha);
+            let label = if here { format!("α {}", format::alpha(alpha)) } else { String::new() };
+            Mark { x, y, label, here }
+        };
+        Cloud { ink, marker, joined: true, muted: false, marks: points.iter().map(mark).collect() }
+    });
+    let axes = ("sharpness S, nats", "OOD mean, top-1 %");
+    Scatter { theme, clouds: clouds.collect(), axes }.render(body, buffer);
 }
 
 fn scatter(model: &Model, theme: &Theme, row: &Row, ink: Ink, area: Rect, buffer: &mut Buffer) {
@@ -171,18 +238,22 @@ fn table(model: &Model, theme: &Theme, here: Option<&Relation>, area: Rect, buff
     let longest = all.iter().map(|it| paint::width(&theme.spell(&it.name))).max().unwrap_or(0);
     let narrow = area.width < 74;
     let wide = if narrow { 6 } else { 21 };
-    let list = columns::fit(
-        vec![
-            Column::new(theme, "", 2, 0, false),
-            Column::new(theme, "by |τ|", longest.clamp(7, 30), 0, false),
-            Column::new(theme, if narrow { "τ" } else { "Kendall τ" }, wide, 1, true),
-            Column::new(theme, if narrow { "ρ" } else { "Spearman ρ" }, wide, 2, true),
-            Column::new(theme, if narrow { "r" } else { "Pearson r" }, wide, 3, true),
-            Column::new(theme, "points", 6, 4, true),
-        ],
-        1,
-        usize::from(area.width),
-    );
+    let mut list = vec![
+        Column::new(theme, "", 2, 0, false),
+        Column::new(theme, "by |τ|", longest.clamp(7, 30), 0, false),
+        Column::new(theme, if narrow { "τ" } else { "Kendall τ" }, wide, 1, true),
+        Column::new(theme, if narrow { "ρ" } else { "Spearman ρ" }, wide, 3, true),
+        Column::new(theme, if narrow { "r" } else { "Pearson r" }, wide, 4, true),
+        Column::new(theme, "points", 6, 5, true),
+    ];
+    let several = !model.sheet.together.is_empty();
+    if several {
+        list.insert(
+            3,
+            Column::new(theme, if narrow { "in runs" } else { "mean τ in runs" }, 7, 2, true),
+        );
+    }
+    let list = columns::fit(list, 1, usize::from(area.width));
     paint::line(buffer, area, 0, &columns::heading(theme, &list));
     let at = here.and_then(|it| all.iter().position(|other| other.layer == it.layer));
     let room = usize::from(area.height.saturating_sub(1));
@@ -197,7 +268,7 @@ fn table(model: &Model, theme: &Theme, here: Option<&Relation>, area: Rect, buff
             let style = if clear(value) { theme.strong() } else { theme.dim() };
             (theme.spell(&text).into_owned(), style)
         };
-        let cells = vec![
+        let mut cells = vec![
             (if chosen { theme.glyphs.focus } else { " " }.to_string(), theme.key()),
             (it.name.clone(), bold(theme.text())),
             number(it.coefficients.kendall),
@@ -205,6 +276,10 @@ fn table(model: &Model, theme: &Theme, here: Option<&Relation>, area: Rect, buff
             number(it.coefficients.pearson),
             (it.coefficients.points.to_string(), theme.dim()),
         ];
+        if several {
+            let text = it.within.map_or(theme.glyphs.absent.to_string(), format::coefficient);
+            cells.insert(3, (theme.spell(&text).into_owned(), theme.text()));
+        }
         paint::line(buffer, area, y, &columns::row(theme, &list, cells));
         if chosen && theme.tints() {
             let line = Rect { y: area.y.saturating_add(y), height: 1, ..area };

@@ -161,8 +161,8 @@ pub(super) fn on_open(model: &mut Model, act: OpenAct) -> Vec<Effect> {
     compare_with(model, &path)
 }
 
-/// Shows the run in a folder beside the present one, on the compare screen. It
-/// is read once, and again when it is opened again.
+/// Shows the run in a folder beside the present one, on the compare screen or
+/// the correlation screen. It is read once, and again when it is opened again.
 pub fn compare_with(model: &mut Model, dir: &Path) -> Vec<Effect> {
     model.live.word = Some(format!("reads {}", dir.display()));
     vec![Effect::Guest(dir.to_path_buf())]
@@ -190,7 +190,12 @@ pub(super) fn guest(model: &mut Model, result: Result<Box<Guest>, String>) {
             model.live.word = Some(text.clone());
             model.say(Level::Info, text);
             model.rival = RivalId { guest: Some(index), variant: VariantId::DENSE };
-            model.tab = Tab::Compare;
+            // Asked for on the correlation screen, it is for that screen.
+            if model.tab == Tab::Correlation {
+                model.layers.together = true;
+            } else {
+                model.tab = Tab::Compare;
+            }
             model.behind(Lag::Asked);
         }
         Err(why) => {

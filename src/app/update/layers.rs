@@ -67,6 +67,7 @@ pub(super) fn act(model: &mut Model, act: LayersAct) -> Vec<Effect> {
                 step(model, 1);
             }
         }
+        LayersAct::Together => together(model),
         LayersAct::PickStragglers => pick_stragglers(model),
         LayersAct::Toggle => return toggle(model),
         LayersAct::Dense => return edit(model, Vec::new()),
@@ -122,6 +123,15 @@ fn other_probe(model: &mut Model, by: isize) {
         }
         _ => model.live.word = Some("there is no other measurement; a asks for one".into()),
     }
+}
+
+fn together(model: &mut Model) {
+    if model.guests.is_empty() {
+        model.live.word = Some("no other run is shown beside this one: o opens one".into());
+        return;
+    }
+    model.layers.together = !model.layers.together;
+    model.behind(Lag::Asked);
 }
 
 /// The highlighted layer; `None` where that is all of them at once.
@@ -354,6 +364,11 @@ pub(super) fn next_variant(model: &mut Model) {
 }
 
 pub(super) fn on_compare(model: &mut Model, act: CompareAct) -> Vec<Effect> {
+    // Also of the correlation screen, where nothing is ranked.
+    if act == CompareAct::Open {
+        boxes::open(model);
+        return Vec::new();
+    }
     let ids: Vec<RivalId> = model.contest.rivals.iter().map(|it| it.id).collect();
     let at = ids.iter().position(|id| *id == model.rival).unwrap_or(0);
     let Some(last) = ids.len().checked_sub(1) else { return Vec::new() };
@@ -372,7 +387,7 @@ pub(super) fn on_compare(model: &mut Model, act: CompareAct) -> Vec<Effect> {
             Some(index) => boxes::part(model, index),
             None => return drop_or_take(model, ids[at].variant),
         },
-        CompareAct::Open => boxes::open(model),
+        CompareAct::Open => {}
     }
     Vec::new()
 }

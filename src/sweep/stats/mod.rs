@@ -18,9 +18,9 @@ mod weights;
 pub use intervals::{mcnemar, paired_interval, wilson};
 pub use judge::{Barrier, Gain, Judgement, Verdict, barrier, gain, judge, ood_barrier, signed};
 pub use layers::{
-    Coefficients, Correlation, Criterion, Curvature, Estimate, LayerBarrier, LayerVerdict,
-    Sharpness, claim, correlate, correlations, curvature, latest, layer_barriers, layer_path,
-    robust_scores, sharpness, sharpness_and_ood, stragglers,
+    Coefficients, Correlation, Criterion, Curvature, Estimate, Joint, LayerBarrier, LayerVerdict,
+    Member, Sharpness, Together, claim, correlate, correlations, curvature, latest, layer_barriers,
+    layer_path, robust_scores, sharpness, sharpness_and_ood, stragglers, together,
 };
 pub(super) use memo::{DifferenceKey, Memo};
 pub use paired::{Difference, paired_difference};

@@ -43,15 +43,19 @@ pub fn claim(state: &SweepState, all: &[Correlation]) -> Option<String> {
     Some(said)
 }
 
-fn written(tau: Interval, few: bool) -> String {
-    let sign = |value: f64| format!("{value:+.2}").replace('-', "−");
-    if few {
-        return format!("τ {}, too few points for an interval", sign(tau.value));
-    }
-    format!("τ {}, 95 % interval {} to {}", sign(tau.value), sign(tau.lo), sign(tau.hi))
+/// With its sign, two decimals.
+pub(super) fn signed(value: f64) -> String {
+    format!("{value:+.2}").replace('-', "−")
 }
 
-fn goes(tau: Interval) -> &'static str {
+pub(super) fn written(tau: Interval, few: bool) -> String {
+    if few {
+        return format!("τ {}, too few points for an interval", signed(tau.value));
+    }
+    format!("τ {}, 95 % interval {} to {}", signed(tau.value), signed(tau.lo), signed(tau.hi))
+}
+
+pub(super) fn goes(tau: Interval) -> &'static str {
     if tau.lo > 0.0 {
         "goes with"
     } else if tau.hi < 0.0 {

@@ -1,6 +1,8 @@
 //! Does sharpness go with OOD accuracy? Rank and linear correlation over the
 //! points of a path.
 
+use std::cmp::Ordering;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -66,13 +68,13 @@ pub fn sharpness_and_ood(
 }
 
 /// Correlation over the points of the path, of all layers at once (where
-/// measured) and of each layer, in the order of layers.
+/// measured) and of each layer: by |τ|, the largest first, those without τ last.
 #[must_use]
 pub fn correlations(state: &SweepState, probe: ProbeId, variant: VariantId) -> Vec<Correlation> {
     let Some((header, known)) = state.header().zip(state.probe(probe)) else { return Vec::new() };
     let overall = known.probe.overall().then_some(None);
     let layers = layers_of(header, known.probe.layers()).map(Some);
-    overall
+    let mut all: Vec<Correlation> = overall
         .into_iter()
         .chain(layers)
         .map(|layer| {
@@ -80,7 +82,15 @@ pub fn correlations(state: &SweepState, probe: ProbeId, variant: VariantId) -> V
             let (xs, ys): (Vec<f64>, Vec<f64>) = points.iter().map(|&(_, x, y)| (x, y)).unzip();
             Correlation { layer, coefficients: correlate(&xs, &ys, header.seed) }
         })
-        .collect()
+        .collect();
+    all.sort_by(|a, b| by_size(&a.coefficients, &b.coefficients));
+    all
+}
+
+/// By |τ|, the largest first; those without τ last.
+pub(super) fn by_size(a: &Coefficients, b: &Coefficients) -> Ordering {
+    let size = |it: &Coefficients| it.kendall.map_or(-1.0, |tau| tau.value.abs());
+    size(b).total_cmp(&size(a))
 }
 
 /// All three coefficients of two series of equal length (the shorter counts).
@@ -140,7 +150,7 @@ fn percentile(value: f64, mut draws: Vec<f64>) -> Interval {
 
 /// τ-b: concordant less discordant pairs, over the geometric mean of the pairs
 /// that are not tied in x and not tied in y. `None` for a constant series.
-fn kendall(xs: &[f64], ys: &[f64]) -> Option<f64> {
+pub(super) fn kendall(xs: &[f64], ys: &[f64]) -> Option<f64> {
     let (mut score, mut in_x, mut in_y) = (0_i64, 0_u64, 0_u64);
     for i in 0..xs.len() {
         for j in 0..i {

@@ -6,12 +6,14 @@ mod claim;
 mod correlation;
 mod estimate;
 mod stragglers;
+mod together;
 
 pub use barriers::{LayerBarrier, layer_barriers, layer_path};
 pub use claim::claim;
 pub use correlation::{Coefficients, Correlation, correlate, correlations, sharpness_and_ood};
 pub use estimate::{Curvature, Estimate, Sharpness, curvature, sharpness};
 pub use stragglers::{Criterion, LayerVerdict, robust_scores, stragglers};
+pub use together::{Joint, Member, Together, together};
 
 use crate::sweep::ids::{ProbeId, VariantId};
 use crate::sweep::probe::Probe;

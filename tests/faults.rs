@@ -202,7 +202,7 @@ fn what_the_configuration_cannot_say_is_a_notice() {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("config.toml"), "theme = \"pink\"\n").unwrap();
     let mut it = rig.start_in("models", &[], 160, 40);
-    it.until("the notice", |screen| screen.contains("theme = \"pink\", which is none of dark"));
+    it.until("the notice", |screen| screen.contains("\"pink\", which is none of dark"));
     it.press("q");
     it.wait();
     // On the screens of a run it stands in the log.
@@ -210,7 +210,7 @@ fn what_the_configuration_cannot_say_is_a_notice() {
     let mut it = rig.start_in("models", &args, 200, 60);
     it.until("the curves", |screen| screen.contains("OOD mean"));
     it.press("l");
-    it.until("the notice", |screen| screen.contains("theme = \"pink\", which is none of dark"));
+    it.until("the notice", |screen| screen.contains("\"pink\", which is none of dark"));
     it.press("\x03");
     it.until("the question", |screen| screen.contains("Stop the sweep?"));
     it.press("\r");

@@ -79,6 +79,9 @@ fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
+/// A field, and what is done to the header that has it.
+type Damage<'a> = (&'a str, &'a dyn Fn(&mut Value));
+
 /// The header still is JSON, and no more what the run is.
 #[test]
 fn a_damaged_header_is_never_believed() {
@@ -92,7 +95,7 @@ fn a_damaged_header_is_never_believed() {
         home.write_journal(&format!("{header}\n{rest}"));
     };
     // What makes no sense by itself is told by who reads, and by who goes on.
-    let senseless: [(&str, &dyn Fn(&mut Value)); 6] = [
+    let senseless: [Damage; 6] = [
         ("`alphas`", &|it| it["alphas"] = json!([0, 0, 0])),
         ("`alphas`", &|it| it["alphas"] = json!([])),
         ("`datasets`", &|it| it["datasets"] = json!([])),
@@ -113,7 +116,7 @@ fn a_damaged_header_is_never_believed() {
         assert!(listed["note"].as_str().unwrap().contains(field), "{listed}");
     }
     // What only the inputs can tell is told by who goes on.
-    let untrue: [(&str, &dyn Fn(&mut Value)); 6] = [
+    let untrue: [Damage; 6] = [
         ("`alphas`", &|it| it["alphas"] = json!([0.0, 0.5, 1.0])),
         ("`datasets[0].classes`", &|it| it["datasets"][0]["classes"] = json!(3)),
         ("`datasets[2].role`", &|it| it["datasets"][2]["role"] = json!("id")),

@@ -445,7 +445,7 @@ fn gpu_check() -> anyhow::Result<u8> {
 
 #[cfg(not(feature = "tui"))]
 mod screen {
-    use super::{Cli, Path, PathBuf, With};
+    use super::{Cli, Device, Path, PathBuf, With};
 
     const NONE: &str = "this build has no screen (it was built without the feature `tui`): use \
                         `alphascope sweep`";
@@ -454,7 +454,7 @@ mod screen {
         anyhow::bail!(NONE)
     }
 
-    pub fn watch(_: &Path, _: Vec<PathBuf>, _: With<'_>) -> anyhow::Result<u8> {
+    pub fn watch(_: &Path, _: Vec<PathBuf>, _: &Device, _: With<'_>) -> anyhow::Result<u8> {
         anyhow::bail!(NONE)
     }
 

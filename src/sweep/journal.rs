@@ -4,7 +4,7 @@
 //! A run folder holds `events.jsonl`, or one `events.I-of-N.jsonl` for each
 //! shard; the fold of all of them is the run. A line counts once its newline is
 //! written: a torn last line is cut off when the run goes on, and left alone by
-//! readers. Each journal has a [lock](super::lock), so that two writers are
+//! readers. Each journal has a [lock], so that two writers are
 //! impossible.
 
 mod files;

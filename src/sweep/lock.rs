@@ -18,17 +18,16 @@
 //! slept) sees that the record is not its own before it writes a line.
 
 mod owner;
+mod record;
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use owner::{Holder, Owner, span};
-use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use record::{Record, place, read, touch};
 
 use super::journal;
 use crate::regular;
@@ -75,7 +74,7 @@ impl Lock {
     /// When somebody else has it, or the system says no.
     pub fn take(dir: &Path, stem: &str) -> Result<Self, LockError> {
         let system = system(dir, stem)?;
-        let record = Record::take(dir, stem, &Owner::here())?;
+        let record = Record::take(dir, stem, &Owner::here(), system.is_some())?;
         if let Some(dead) = &record.after {
             tracing::warn!("{}: took over from {dead:?}, which is gone", record.path.display());
         }
@@ -128,13 +127,6 @@ impl Drop for Lock {
     }
 }
 
-/// A sign of life, at the file server's time.
-fn touch(file: &File) -> std::io::Result<()> {
-    let at = |nanos| Timespec { tv_sec: 0, tv_nsec: nanos };
-    let times = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
-    Ok(rustix::fs::futimens(file, &times)?)
-}
-
 /// The system's lock; `None` where the file system knows none.
 fn system(dir: &Path, stem: &str) -> Result<Option<File>, LockError> {
     let path = dir.join(format!("{stem}.lock"));
@@ -142,7 +134,7 @@ fn system(dir: &Path, stem: &str) -> Result<Option<File>, LockError> {
     let mut options = OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(io("open", &path))?;
-    let record = record(dir, stem);
+    let record = place(dir, stem);
     let here = Owner::here();
     let until = Instant::now() + MOMENT;
     loop {
@@ -175,24 +167,9 @@ fn cannot_lock(error: &std::io::Error) -> bool {
         || matches!(known, Some(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK))
 }
 
-/// A record (`None` in it: damaged) and its time; an error where there is none.
-fn read(path: &Path) -> std::io::Result<(Option<Owner>, SystemTime)> {
-    // Opened rather than looked at: NFS asks the server then.
-    let file = regular::open(path)?;
-    let time = file.metadata()?.modified()?;
-    let mut text = String::new();
-    let read = std::io::Read::read_to_string(&mut std::io::Read::take(file, 65_536), &mut text);
-    let owner = read.ok().and_then(|_| serde_json::from_str(&text).ok());
-    Ok((owner, time))
-}
-
 /// By this machine's clock: to be shown, never to be judged by.
 fn since(time: SystemTime) -> Duration {
     SystemTime::now().duration_since(time).unwrap_or_default()
-}
-
-fn record(dir: &Path, stem: &str) -> PathBuf {
-    dir.join(format!("{stem}{RECORD}"))
 }
 
 /// Those who write the run in `dir` now, as far as a reader can tell.
@@ -206,7 +183,7 @@ pub fn holders(dir: &Path) -> Vec<Holder> {
 pub fn holders_by_stem(dir: &Path) -> Vec<(String, Holder)> {
     let here = Owner::here();
     let stems = journal::stems(dir, RECORD).unwrap_or_default();
-    let known = stems.into_iter().filter_map(|stem| Some((read(&record(dir, &stem)).ok()?, stem)));
+    let known = stems.into_iter().filter_map(|stem| Some((read(&place(dir, &stem)).ok()?, stem)));
     known
         .map(|((owner, time), stem)| (stem, owner, since(time)))
         .filter(|(_, owner, sign)| match owner {
@@ -218,130 +195,6 @@ pub fn holders_by_stem(dir: &Path) -> Vec<(String, Holder)> {
             (stem, Holder { owner, sign, near })
         })
         .collect()
-}
-
-/// The record of this process in the run folder.
-#[derive(Debug)]
-struct Record {
-    path: PathBuf,
-    file: File,
-    after: Option<Owner>,
-}
-
-impl Record {
-    fn take(dir: &Path, stem: &str, owner: &Owner) -> Result<Self, LockError> {
-        let path = record(dir, stem);
-        let beside = dir.join(format!(".{stem}.{}{RECORD}", owner.token));
-        let made = write(&beside, owner);
-        let file = made.map_err(io("write", &beside))?;
-        let taken = put(&beside, &path, &file, owner);
-        let _ = std::fs::remove_file(&beside);
-        Ok(Self { path, file, after: taken? })
-    }
-
-    fn check(&self) -> std::io::Result<()> {
-        let (ours, there) = (self.file.metadata()?, std::fs::symlink_metadata(&self.path)?);
-        if (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
-            return Ok(());
-        }
-        Err(std::io::Error::other("another process has taken the run over"))
-    }
-}
-
-fn write(path: &Path, owner: &Owner) -> std::io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(serde_json::to_string(owner)?.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    Ok(file)
-}
-
-/// Makes `beside` the record at `path`; gives the dead owner it came after.
-fn put(beside: &Path, path: &Path, file: &File, owner: &Owner) -> Result<Option<Owner>, LockError> {
-    // A record may vanish between two looks: its owner gave it back.
-    for _ in 0..8 {
-        if link(beside, path, file).map_err(io("make", path))? {
-            return Ok(None);
-        }
-        let (dead, time) = match read(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            other => other.map_err(io("read", path))?,
-        };
-        // Both times are the file server's.
-        touch(file).map_err(io("write", beside))?;
-        let now = file.metadata().and_then(|it| it.modified()).map_err(io("read", beside))?;
-        let sign = now.duration_since(time).unwrap_or_default();
-        let lives = dead.as_ref().map_or(sign < PATIENCE, |it| it.lives(owner, sign));
-        if lives {
-            return Err(held(dead, sign, owner));
-        }
-        return replace(beside, path, file, owner, dead, sign);
-    }
-    Err(held(None, Duration::ZERO, owner))
-}
-
-fn held(owner: Option<Owner>, sign: Duration, here: &Owner) -> LockError {
-    let near = owner.as_ref().is_some_and(|it| it.is_near(here));
-    LockError::Held(Box::new(Holder { owner, sign, near }))
-}
-
-/// Follows a dead owner: only who holds the claim to its record may.
-fn replace(
-    beside: &Path,
-    path: &Path,
-    file: &File,
-    owner: &Owner,
-    dead: Option<Owner>,
-    sign: Duration,
-) -> Result<Option<Owner>, LockError> {
-    let token = dead.as_ref().map_or("damaged", |it| it.token.as_str());
-    let plain: String = token.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-    let claim = path.with_extension(format!("{plain}.claim"));
-    if let Err(error) = write(&claim, owner) {
-        if error.kind() != std::io::ErrorKind::AlreadyExists {
-            return Err(io("make", &claim)(error));
-        }
-        // Who claims it may have died on the way.
-        let old = read(&claim).ok().filter(|(by, time)| {
-            let now = file.metadata().and_then(|it| it.modified());
-            let age = now.ok().and_then(|now| now.duration_since(*time).ok()).unwrap_or_default();
-            by.as_ref().map_or(age >= PATIENCE, |by| !by.lives(owner, age))
-        });
-        if old.is_some() {
-            let _ = std::fs::remove_file(&claim);
-        }
-        return Err(held(None, sign, owner));
-    }
-    let still = read(path).map(|(now, _)| now);
-    let done = match still {
-        Ok(now) if now == dead => std::fs::rename(beside, path).map_err(io("make", path)),
-        Ok(now) => Err(held(now, Duration::ZERO, owner)),
-        Err(error) => Err(io("read", path)(error)),
-    };
-    let _ = std::fs::remove_file(&claim);
-    done.map(|()| dead)
-}
-
-/// A second name for `from`; false where the name is taken. NFS may lose the
-/// answer of a link that was made: the number of names tells.
-fn link(from: &Path, to: &Path, file: &File) -> std::io::Result<bool> {
-    use rustix::io::Errno;
-    let Err(error) = std::fs::hard_link(from, to) else { return Ok(true) };
-    match Errno::from_io_error(&error) {
-        // File systems without hard links: a whole file by its exclusive name.
-        Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
-            match OpenOptions::new().write(true).create_new(true).open(to) {
-                Ok(_) => std::fs::rename(from, to).map(|()| true),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-                Err(error) => Err(error),
-            }
-        }
-        Some(Errno::EXIST) => {
-            let (ours, there) = (file.metadata()?, std::fs::symlink_metadata(to));
-            Ok(there.is_ok_and(|it| (it.dev(), it.ino()) == (ours.dev(), ours.ino())))
-        }
-        _ => Err(error),
-    }
 }
 
 #[cfg(test)]

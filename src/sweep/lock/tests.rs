@@ -154,7 +154,7 @@ fn of_many_who_find_a_dead_owner_one_follows_it() {
             let take = || {
                 let owner = Owner::here();
                 start.wait();
-                Record::take(dir.path(), STEM, &owner).ok()
+                Record::take(dir.path(), STEM, &owner, false).ok()
             };
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(take)).collect();
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
@@ -170,7 +170,38 @@ fn a_claim_whose_holder_died_does_not_last() {
     let gone = dead();
     put_record(dir.path(), &gone);
     let claim = record(dir.path()).with_extension(format!("{}.claim", gone.token));
-    std::fs::write(&claim, serde_json::to_string(&dead()).unwrap()).unwrap();
+    std::fs::write(&claim, serde_json::to_string(&Owner::here()).unwrap()).unwrap();
     refused(dir.path());
+    assert!(claim.exists());
+    std::fs::write(&claim, serde_json::to_string(&dead()).unwrap()).unwrap();
     assert_eq!(Lock::take(dir.path(), STEM).unwrap().after(), Some(&gone));
+    assert!(!claim.exists());
+}
+
+/// Killed before its record had a name, while it wrote it, or before it gave its
+/// claim up: the next owner clears up, and leaves alone what may be in use.
+#[test]
+fn what_the_killed_left_goes_with_the_next_owner() {
+    let dir = folder();
+    let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let text = |owner: &Owner| serde_json::to_string(owner).unwrap();
+    put(".events.0123456789abcdef.owner", &text(&dead()));
+    put(".events.123456789abcdef0.owner", "{\"prog");
+    put("events.23456789abcdef01.claim", &text(&dead()));
+    let kept = [
+        (".events.3456789abcdef012.owner", text(&elsewhere())),
+        ("events.456789abcdef0123.claim", text(&Owner::here())),
+        (".events.1of2.56789abcdef01234.owner", text(&dead())),
+        ("events.jsonl", String::new()),
+    ];
+    kept.iter().for_each(|(name, text)| put(name, text));
+    let _lock = Lock::take(dir.path(), STEM).unwrap();
+    let entries = std::fs::read_dir(dir.path()).unwrap();
+    let mut left: Vec<String> =
+        entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    let mut wanted: Vec<&str> = kept.iter().map(|it| it.0).collect();
+    wanted.extend(["events.lock", "events.owner"]);
+    wanted.sort_unstable();
+    assert_eq!(left, wanted);
 }

@@ -9,7 +9,7 @@
 //! - A linear head stored at both ends: θ(α), as `classification_head.*` in both namings. Stored at
 //!   one end only, the other end's is its zero-shot head over the same classes ([`Twin`]); where
 //!   that is not known, and needed, no head is written.
-//! - `logit_scale`: the zero-shot file's, else the fine-tuned one's; it does not move.
+//! - `logit_scale`: θ(α); a file without one takes the other's.
 
 mod error;
 pub mod twin;
@@ -23,6 +23,7 @@ pub use error::MergeError;
 
 use crate::checkpoint::arch::{Architecture, Expected, Source};
 use crate::checkpoint::config;
+use crate::checkpoint::logit_scale;
 use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT, is_head, is_text};
 use crate::checkpoint::pair::{Matched, matched};
 use crate::checkpoint::{
@@ -117,9 +118,6 @@ impl fmt::Display for Summary {
         self.notices.iter().try_for_each(|notice| writeln!(f, "  note: {notice}"))
     }
 }
-
-/// The scale that is written where a text tower has none, as the engine assumes.
-const LOGIT_SCALE: f32 = 100.0;
 
 /// Writes θ(α) of a variant.
 ///
@@ -233,23 +231,24 @@ impl Ends {
             all.push((HEAD_BIAS.into(), vec![head.classes]));
         }
         all.extend(dims.text_tensors());
-        if dims.text.is_some() || self.logit_scale().is_some() {
+        if dims.text.is_some() || self.has_logit_scale() {
             all.push(("logit_scale".into(), vec![]));
         }
         all
     }
 
-    fn logit_scale(&self) -> Option<TensorView<'_>> {
-        self.zeroshot.get("logit_scale").or_else(|| self.finetuned.get("logit_scale"))
+    fn has_logit_scale(&self) -> bool {
+        self.zeroshot.has("logit_scale") || self.finetuned.has("logit_scale")
     }
 
-    /// A tensor of an end; a text tower that one file lacks is the other's.
+    /// A tensor of an end; a text tower or logit scale that one file lacks is the other's.
     fn end(&self, end: End, name: &str) -> Option<TensorView<'_>> {
         let (own, other) = match end {
             End::ZeroShot => (&self.zeroshot, &self.finetuned),
             End::FineTuned => (&self.finetuned, &self.zeroshot),
         };
-        own.get(name).or_else(|| is_text(name).then(|| other.get(name)).flatten())
+        let shared = is_text(name) || name == "logit_scale";
+        own.get(name).or_else(|| shared.then(|| other.get(name)).flatten())
     }
 
     /// A tensor at θ(α).
@@ -266,16 +265,15 @@ impl Ends {
             tensor: name.into(),
             message: "it is in neither file".into(),
         };
-        if name == "logit_scale" {
-            let assumed = || single(vec![], &[LOGIT_SCALE.ln()]);
-            return self.logit_scale().or_else(assumed).ok_or_else(missing);
-        }
         let (zero, one) = (self.end(End::ZeroShot, name), self.end(End::FineTuned, name));
         let (zero, one) = match (zero, one) {
             (Some(zero), Some(one)) => (zero, one),
             (None, None) if name == HEAD_BIAS => {
                 let classes = self.both.head.map_or(0, |head| head.classes);
                 return single(vec![classes], &vec![0.0; classes]).ok_or_else(missing);
+            }
+            (None, None) if name == "logit_scale" => {
+                return single(vec![], &[(logit_scale::DEFAULT as f32).ln()]).ok_or_else(missing);
             }
             (Some(zero), None) => {
                 let one = self.other(name, &zero, twin).ok_or_else(missing)?;
@@ -391,8 +389,9 @@ impl Ends {
                 )
             });
         }
-        if has("logit_scale") && self.logit_scale().is_none() {
-            notices.push(format!("no file has a logit scale: {LOGIT_SCALE} is written"));
+        if has("logit_scale") && !self.has_logit_scale() {
+            let assumed = logit_scale::DEFAULT;
+            notices.push(format!("no file has a logit scale: {assumed} is written"));
         }
         notices
     }

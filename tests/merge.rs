@@ -23,7 +23,7 @@ use alphascope::torch::model::Model;
 use assert_cmd::Command;
 use rstest::rstest;
 use tch::{Device, Kind};
-use world::{CLASSES, World, head, image_tower, point, text_tower, world};
+use world::{CLASSES, Weights, World, head, image_tower, point, text_tower, world};
 
 fn variant(edits: &[&str]) -> Variant {
     let sparsify = edits.iter().map(|text| parse(text).unwrap()).collect();
@@ -166,6 +166,23 @@ fn text_towers_that_move_are_merged_too() {
         let asked = request(&world, 0.6, &variant, &format!("{}.safetensors", edits.len()));
         merge(&asked).unwrap();
         same(&measure(&mut alone(&world, &asked.out), 0.0, &Variant::dense()), &expected);
+    }
+}
+
+#[test]
+fn logit_scales_that_move_are_merged_too() {
+    let faster = Weights::from([("logit_scale".to_string(), (vec![], vec![80.0_f32.ln()]))]);
+    let world = world(&[image_tower(1), text_tower(3)], &[image_tower(2), faster]);
+    for alpha in [0.25, 1.0] {
+        let expected = measure(&mut world::engine(&world), alpha, &Variant::dense());
+        let asked = request(&world, alpha, &Variant::dense(), &format!("{alpha}.safetensors"));
+        merge(&asked).unwrap();
+        let scale = Checkpoint::open(&asked.out).unwrap().get("logit_scale").unwrap().to_f32();
+        let moved = 20.0_f32.ln() + alpha as f32 * 4.0_f32.ln();
+        assert!((scale[0] - moved).abs() < 1e-5, "{scale:?} {moved}");
+        let got = measure(&mut alone(&world, &asked.out), 0.0, &Variant::dense());
+        assert_eq!(got.hit, expected.hit);
+        assert!(got.loss.iter().zip(&expected.loss).all(|(a, b)| (a - b).abs() < 1e-4));
     }
 }
 

@@ -71,7 +71,7 @@ fn load(pair: &Pair) -> Towers {
         PathWeights::load(names, |at, name| pair.end(at, name), Device::Cpu, Kind::Float).unwrap();
     let image = ImageTower::new(&weights, &pair.architecture).unwrap();
     let text = TextTower::new(&weights, &pair.architecture).unwrap();
-    Towers { weights, image, text, scale: pair.logit_scale }
+    Towers { weights, image, text, scale: pair.logit_scale.zeroshot }
 }
 
 impl Towers {

@@ -108,6 +108,33 @@ fn every_layer_of_both_towers_is_what_the_definition_says() {
     }
 }
 
+#[test]
+fn the_logit_scale_moves_with_the_point() {
+    let scale = |x: f32| Weights::from([("logit_scale".to_string(), (vec![], vec![x.ln()]))]);
+    let fast = [image_tower(2), scale(80.0)];
+    // Once with the zero-shot file's text tower, once with one that moves.
+    for ends in [fast.to_vec(), [&fast[..1], &[text_tower(6)], &fast[1..]].concat()] {
+        let world = world(&[image_tower(1), text_tower(3)], &ends);
+        let spec = SharpnessSpec { batch: 9, batches: 2, draws: 2, rho: 0.1, ..Default::default() };
+        let layers = layers(&world, Layers::Block);
+        let measure = |engine: &mut TorchEngine, alpha: f64| {
+            engine.set_point(point(alpha), &Variant::dense()).unwrap();
+            sharpness(engine, &spec, layers.first())
+        };
+        let mut once = engine(&world);
+        let [zero, half, one] = [0.0, 0.5, 1.0].map(|alpha| measure(&mut once, alpha));
+        for (got, expected) in [(&zero, 20.0), (&half, 40.0), (&one, 80.0)] {
+            assert!((got.logit_scale.unwrap() - expected).abs() < 1e-3, "{got:?}");
+        }
+        // What was staged at one point is not used at another's scale.
+        assert_eq!(measure(&mut engine(&world), 0.5), half);
+        // Losses are those of images counted one by one.
+        let outcome = once.evaluate(DatasetId(0), 0..9).unwrap();
+        let mean = outcome.loss.iter().sum::<f64>() / 9.0;
+        assert!((one.losses[0] - mean).abs() < 1e-4, "{} {mean}", one.losses[0]);
+    }
+}
+
 trait Concat {
     fn concat_weights(self) -> Weights;
 }

@@ -10,8 +10,9 @@ use super::container::Container;
 use super::error::CheckpointError;
 use super::file::Checkpoint;
 use super::layers::{Granularity, Layer, layers};
+use super::logit_scale;
 use super::names::{Dialect, Recipe};
-use super::pair::{complete, own_logit_scale, stored_head};
+use super::pair::{complete, stored_head};
 
 /// What one file is. Made from its header: weights are not read.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -189,7 +190,7 @@ pub fn describe_file(file: &Checkpoint) -> Result<Description, CheckpointError> 
         dims,
         architecture,
         problem,
-        logit_scale: own_logit_scale(file)?,
+        logit_scale: logit_scale::own(file)?,
         head: head.map(|(classes, bias)| StoredHead { classes, bias }),
         tensors: file.names().count(),
         parameters: layers.iter().map(|layer| layer.parameters).sum(),

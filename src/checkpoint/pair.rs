@@ -2,9 +2,7 @@
 //! one by one.
 //!
 //! The fine-tuned file may lack the text tower (it then comes from the
-//! zero-shot file) and either file may store a linear head. `logit_scale` is
-//! not interpolated: the zero-shot file's counts along the whole path, so that
-//! losses at different α can be compared.
+//! zero-shot file) and either file may store a linear head.
 
 use std::path::Path;
 
@@ -13,6 +11,7 @@ use rayon::prelude::*;
 use super::arch::{Architecture, Dims, Expected, Overrides, compare};
 use super::error::{CheckpointError, Mismatch};
 use super::file::Checkpoint;
+use super::logit_scale::LogitScale;
 use super::names::{HEAD_BIAS, HEAD_WEIGHT, is_head, is_text};
 use super::resolve::align;
 use super::tensor::TensorView;
@@ -54,9 +53,8 @@ pub struct Pair {
     /// True when the text tower has the same values at both ends (or only one
     /// file has it, or none): a zero-shot head is then computed once.
     pub text_same: bool,
-    /// The factor of zero-shot logits: exp(`logit_scale`) of the zero-shot
-    /// file, or the spec's.
-    pub logit_scale: f64,
+    /// The factor of zero-shot logits: exp(`logit_scale`) of the files, or the spec's.
+    pub logit_scale: LogitScale,
     /// What a person should know before believing the results.
     pub notices: Vec<String>,
 }
@@ -148,7 +146,7 @@ impl Pair {
         }
         dtype_notice(&zeroshot, &finetuned, &mut notices);
         let logit_scale =
-            logit_scale(&zeroshot, &finetuned, overrides, stored_at_both, &mut notices)?;
+            LogitScale::of(&zeroshot, &finetuned, overrides, stored_at_both, &mut notices)?;
         if !stored_at_both && !text_same {
             notices.push("the text towers differ: they move along the path too".into());
         }
@@ -382,69 +380,6 @@ fn text_same(zeroshot: &Checkpoint, finetuned: &Checkpoint, dims: &Dims) -> bool
         (Some(a), Some(b)) => a.same_values(&b),
         _ => false,
     })
-}
-
-/// The factor used where a file has no `logit_scale`: what CLIP's is clipped
-/// to, and reached by every published model.
-const DEFAULT_LOGIT_SCALE: f64 = 100.0;
-
-/// exp of a file's `logit_scale`.
-pub(super) fn own_logit_scale(file: &Checkpoint) -> Result<Option<f64>, CheckpointError> {
-    let Some(tensor) = file.get("logit_scale") else { return Ok(None) };
-    let wrong = |message: String| CheckpointError::Tensor {
-        path: file.path().into(),
-        tensor: "logit_scale".into(),
-        message: format!("{message}; set `logit_scale` in the spec or repair the file"),
-    };
-    let &[log] = tensor.to_f32().as_slice() else {
-        return Err(wrong(format!("expected one number, got shape {:?}", tensor.shape())));
-    };
-    let scale = f64::from(log).exp();
-    if scale.is_finite() && scale > 0.0 {
-        Ok(Some(scale))
-    } else {
-        Err(wrong(format!("expected the logarithm of a positive number, got {log}")))
-    }
-}
-
-fn logit_scale(
-    zeroshot: &Checkpoint,
-    finetuned: &Checkpoint,
-    overrides: &Overrides,
-    stored_at_both: bool,
-    notices: &mut Vec<String>,
-) -> Result<f64, CheckpointError> {
-    if let Some(scale) = overrides.logit_scale {
-        return if scale.is_finite() && scale > 0.0 {
-            Ok(scale)
-        } else {
-            Err(CheckpointError::Override {
-                field: "logit_scale",
-                message: format!("expected a positive number (as 100.0), got {scale}"),
-            })
-        };
-    }
-    if stored_at_both {
-        // Never used: stored heads have their scale in their weights.
-        return Ok(own_logit_scale(zeroshot).ok().flatten().unwrap_or(DEFAULT_LOGIT_SCALE));
-    }
-    let own = own_logit_scale(zeroshot)?;
-    let theirs = own_logit_scale(finetuned)?;
-    match (own, theirs) {
-        (Some(own), Some(theirs)) if (own - theirs).abs() > 1e-3 * own => notices.push(format!(
-            "logit scales differ ({own:.2} zero-shot, {theirs:.2} fine-tuned): the zero-shot \
-             file's is used along the whole path"
-        )),
-        (None, Some(theirs)) => notices.push(format!(
-            "logit scale {theirs:.2} taken from the fine-tuned file: the zero-shot file has none"
-        )),
-        (None, None) => notices.push(format!(
-            "logit scale {DEFAULT_LOGIT_SCALE} assumed: no file has one; set `logit_scale` if it \
-             is not"
-        )),
-        _ => {}
-    }
-    Ok(own.or(theirs).unwrap_or(DEFAULT_LOGIT_SCALE))
 }
 
 fn dtype_notice(zeroshot: &Checkpoint, finetuned: &Checkpoint, notices: &mut Vec<String>) {

@@ -24,10 +24,11 @@ pub(super) struct Heads {
     lists: Vec<List>,
     /// Which list each dataset has; unused with a stored head.
     list_of: Vec<usize>,
-    /// Zero-shot heads, with where the text tower stood (`None`: the same everywhere).
+    /// Zero-shot heads, with where the text tower stood (`None`: the same everywhere, but for the
+    /// scale, which is the zero-shot end's).
     made: Vec<MadeHead>,
-    /// The rows of the stored head that were asked for last.
-    rows: Option<Head>,
+    /// What was asked for last, where it is part of another head or scaled.
+    last: Option<Head>,
 }
 
 /// Class list, where the text tower stood, and the head.
@@ -130,23 +131,32 @@ impl Heads {
                 _ => head,
             };
             let head = head.grouped(loaded.dataset.groups().unwrap_or_default())?;
-            return Ok(self.rows.insert(head));
+            return Ok(self.last.insert(head));
         }
         let list = *self.list_of.get(id.index()).ok_or_else(unknown)?;
         let point = model.text_moves().then(|| (at.alpha, at.plan.part(is_text)));
-        let known =
-            |(of, there, _): &(usize, Option<(Alpha, Plan)>, Head)| *of == list && *there == point;
-        if let Some(index) = self.made.iter().position(known) {
-            return Ok(&self.made[index].2);
+        let made_at = if point.is_some() { at.alpha } else { Alpha::ZERO_SHOT };
+        let known = |(of, there, _): &MadeHead| *of == list && *there == point;
+        let index = match self.made.iter().position(known) {
+            Some(index) => index,
+            None => {
+                let asked = self.lists.get(list).ok_or_else(unknown)?;
+                let prompts = asked.prompts(&inputs.pair.architecture)?;
+                let head = model.zero_shot_head(made_at, &at.plan, &prompts)?;
+                let head = head.grouped(&asked.groups)?;
+                if self.made.len() >= HEADS_KEPT {
+                    self.made.clear();
+                }
+                self.made.push((list, point, head));
+                self.made.len() - 1
+            }
+        };
+        let head = self.made.get(index).map(|(.., head)| head).ok_or_else(unknown)?;
+        let scale = model.logit_scale();
+        if made_at == at.alpha || !scale.moves() {
+            return Ok(head);
         }
-        let architecture = &inputs.pair.architecture;
-        let asked = self.lists.get(list).ok_or_else(unknown)?;
-        let prompts = asked.prompts(architecture)?;
-        let head = model.zero_shot_head(at.alpha, &at.plan, &prompts)?.grouped(&asked.groups)?;
-        if self.made.len() >= HEADS_KEPT {
-            self.made.clear();
-        }
-        self.made.push((list, point, head));
-        self.made.last().map(|(.., head)| head).ok_or_else(unknown)
+        let factor = scale.at(at.alpha.get()) / scale.at(made_at.get());
+        Ok(self.last.insert(head.scaled(factor)?))
     }
 }

@@ -120,6 +120,17 @@ impl Head {
         self.bias.as_ref()
     }
 
+    /// Every logit times a factor.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn scaled(&self, factor: f64) -> Result<Self, TorchError> {
+        guarded("scale the head", || {
+            let bias = self.bias.as_ref().map(|b| b.f_mul_scalar(factor)).transpose()?;
+            Ok(Self { weight: self.weight.f_mul_scalar(factor)?, bias, ..self.share() })
+        })
+    }
+
     /// The same tensors for a second reader.
     #[must_use]
     pub fn share(&self) -> Self {

@@ -15,7 +15,7 @@ use super::staged::{Place, place};
 use super::statistics::Statistics;
 use super::weights::Tensors;
 use crate::checkpoint::resnet::is_statistic;
-use crate::checkpoint::{Architecture, End, Pair};
+use crate::checkpoint::{Architecture, End, LogitScale, Pair};
 use crate::sparsify::{Plan, Zeros};
 use crate::sweep::engine::short_of_memory;
 use crate::sweep::ids::{Alpha, DatasetId};
@@ -28,7 +28,7 @@ pub struct Model {
     image: ImageTower,
     text: Option<(PathWeights, TextTower)>,
     text_moves: bool,
-    scale: f64,
+    scale: LogitScale,
     micro_batch: MicroBatch,
     /// The image tower's weights in float32 where it computes in another type; made when first
     /// asked for.
@@ -129,10 +129,16 @@ impl Model {
         self.image_weights.kind()
     }
 
-    /// True when zero-shot heads differ from point to point.
+    /// True when zero-shot heads differ from point to point by more than their scale.
     #[must_use]
     pub fn text_moves(&self) -> bool {
         self.text_moves
+    }
+
+    /// The factor of zero-shot logits.
+    #[must_use]
+    pub fn logit_scale(&self) -> LogitScale {
+        self.scale
     }
 
     /// Where the model stands; `None` before the first [`Self::set_point`].
@@ -203,10 +209,12 @@ impl Model {
         }
     }
 
-    /// The text tower and the factor of its logits; `None` where no head needs it.
+    /// The text tower and the factor of its logits where the image tower stands; `None` where no
+    /// head needs it.
     #[must_use]
     pub fn text(&self) -> Option<(&TextTower, f64)> {
-        self.text.as_ref().map(|(_, tower)| (tower, self.scale))
+        let alpha = self.point().unwrap_or(Alpha::ZERO_SHOT);
+        self.text.as_ref().map(|(_, tower)| (tower, self.scale.at(alpha.get())))
     }
 
     /// Where the model computes.
@@ -243,7 +251,7 @@ impl Model {
             )
         })?;
         weights.set(alpha, plan)?;
-        zero_shot(tower, list, self.scale, self.image_weights.device())
+        zero_shot(tower, list, self.scale.at(alpha.get()), self.image_weights.device())
     }
 
     /// The pair's stored head; `list` is its class list, for the end that stores none.

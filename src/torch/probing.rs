@@ -59,10 +59,11 @@ impl TorchEngine {
         id: DatasetId,
         batches: &[Range<usize>],
     ) -> Result<&mut Runner, EngineError> {
-        let kept = self
-            .staging
-            .take()
-            .filter(|staging| staging.dataset == id && staging.batches == batches);
+        // Class weights that are made once hold the scale of one point.
+        let scale_moves = self.model.logit_scale().moves();
+        let kept = self.staging.take().filter(|staging| {
+            staging.dataset == id && staging.batches == batches && !(staging.stale && scale_moves)
+        });
         let (weights, head) = self.in_place(id)?;
         if let Some(mut staging) = kept {
             if std::mem::take(&mut staging.stale) {
@@ -231,7 +232,8 @@ impl TorchEngine {
         let result = sharpness::measure(runner, &what, spec, steer)
             .map_err(|error| sorted(error, &doing()))?;
         Ok(result.map(|mut result| {
-            result.logit_scale = inputs.pair.head.is_none().then_some(inputs.pair.logit_scale);
+            let scale = at.map(|at| inputs.pair.logit_scale.at(at.alpha.get()));
+            result.logit_scale = scale.filter(|_| inputs.pair.head.is_none());
             ProbeResult::Sharpness(result)
         }))
     }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use alphascope::checkpoint::arch::Source;
 use alphascope::checkpoint::config::ModelConfig;
-use alphascope::checkpoint::{Checkpoint, End, Overrides, Pair, describe, describe_pair};
+use alphascope::checkpoint::{
+    Checkpoint, End, LogitScale, Overrides, Pair, describe, describe_pair,
+};
 use alphascope::sweep::spec::Activation;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -34,7 +36,7 @@ fn heads_that_nothing_tells_are_asked_for() {
     let pair = Pair::open(&path, &path, &overrides).unwrap();
     assert_eq!(pair.architecture.activation, Activation::QuickGelu);
     assert_eq!(pair.architecture.sources.activation, Source::Spec);
-    assert_eq!(pair.logit_scale, 50.0);
+    assert_eq!(pair.logit_scale, LogitScale::fixed(50.0));
     for (scale, words) in [(0.0, "got 0"), (f64::NAN, "got NaN")] {
         overrides.logit_scale = Some(scale);
         let error = Pair::open(&path, &path, &overrides).unwrap_err().to_string();

@@ -1,7 +1,6 @@
 //! What tells one dataset from another: the hash that a run is begun with, and refused to go on
 //! without.
 
-use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
@@ -63,7 +62,7 @@ impl Dataset {
 
 /// Size and both ends of a file.
 fn print(path: &Path) -> std::io::Result<blake3::Hash> {
-    let mut file = File::open(path)?;
+    let mut file = crate::regular::open(path)?;
     let length = file.metadata()?.len();
     let mut bytes = Vec::new();
     if length <= 2 * END {

@@ -1,7 +1,7 @@
 //! The zero-shot head of the end that stores no linear head.
 
 use super::Twin;
-use crate::checkpoint::Pair;
+use crate::checkpoint::{Overrides, Pair};
 use crate::inputs::{HeadClasses, Inputs};
 use crate::sweep::spec::Spec;
 
@@ -11,7 +11,7 @@ use crate::sweep::spec::Spec;
 /// When not just one end stores a head, when there is no text tower for the other, or when this
 /// build has no libtorch.
 pub fn of(pair: &Pair, classes: &HeadClasses) -> anyhow::Result<Twin> {
-    if pair.head.is_none_or(|head| head.zeroshot == head.finetuned) {
+    if !at_one_end(pair) {
         anyhow::bail!("expected a linear head at one end only");
     }
     weight(pair, classes).map(Twin::Weight)
@@ -23,11 +23,17 @@ pub fn of(pair: &Pair, classes: &HeadClasses) -> anyhow::Result<Twin> {
 /// # Errors
 /// As [`of`], and when an input of the run is gone.
 pub fn of_run(spec: Spec) -> anyhow::Result<Twin> {
-    let inputs = Inputs::open(spec)?;
-    match (&inputs.pair.head, &inputs.head) {
-        (Some(head), Some(classes)) if head.zeroshot != head.finetuned => of(&inputs.pair, classes),
-        _ => Ok(Twin::Unknown),
+    let ends = &spec.checkpoints;
+    // Datasets are not opened, and may be gone, where nothing is asked of them.
+    if !at_one_end(&Pair::open(&ends.zeroshot, &ends.finetuned, &Overrides::from(ends))?) {
+        return Ok(Twin::Unknown);
     }
+    let inputs = Inputs::open(spec)?;
+    inputs.head.as_ref().map_or(Ok(Twin::Unknown), |classes| of(&inputs.pair, classes))
+}
+
+fn at_one_end(pair: &Pair) -> bool {
+    pair.head.is_some_and(|head| head.zeroshot != head.finetuned)
 }
 
 #[cfg(feature = "torch")]

@@ -8,6 +8,7 @@
 //! impossible.
 
 mod files;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -19,6 +20,8 @@ use thiserror::Error;
 
 use files::stem;
 pub use files::{ENDING, STEM, stem_of, stems};
+pub use told::misfit;
+use told::{damage, newer};
 
 use super::event::{Event, Header};
 use super::lock::{self, Holder, Lock, LockError, Owner};
@@ -168,7 +171,7 @@ impl Journal {
                 return Err(JournalError::Overlap { path, theirs, ours, holder });
             }
         }
-        let path = dir.join(format!("{stem}{ENDING}"));
+        let path = files::path_of(dir, &stem);
         regular::check(&path).map_err(io("open", &path))?;
         let mut file = OpenOptions::new()
             .create(true)
@@ -281,7 +284,7 @@ impl Reader {
             _ => io("list", &self.dir)(error),
         })?;
         for stem in stems {
-            self.read.entry(self.dir.join(format!("{stem}{ENDING}"))).or_insert(0);
+            self.read.entry(files::path_of(&self.dir, &stem)).or_insert(0);
         }
         Ok(())
     }
@@ -484,7 +487,7 @@ pub fn read(dir: &Path) -> Result<Vec<Event>, JournalError> {
 /// none that can be read.
 #[must_use]
 pub fn length(dir: &Path, shard: Shard) -> u64 {
-    let path = dir.join(format!("{}{ENDING}", stem(shard)));
+    let path = files::path_of(dir, &stem(shard));
     regular::open(&path).and_then(|mut file| whole(&mut file)).unwrap_or(0)
 }
 
@@ -492,7 +495,7 @@ pub fn length(dir: &Path, shard: Shard) -> u64 {
 /// `from` bytes of its journal were written.
 #[must_use]
 pub fn started_since(dir: &Path, shard: Shard, from: u64) -> bool {
-    let path = dir.join(format!("{}{ENDING}", stem(shard)));
+    let path = files::path_of(dir, &stem(shard));
     let mut begun = false;
     let mut look = |line| {
         begun |= matches!(line, Line::Event(event) if matches!(*event, Event::Started { .. }));
@@ -502,41 +505,6 @@ pub fn started_since(dir: &Path, shard: Shard, from: u64) -> bool {
         lines(file, &mut look)
     });
     read.is_ok() && begun
-}
-
-/// What people are told of lines of a later version; nothing where there are none.
-fn newer(lines: usize) -> Option<String> {
-    let these = match lines {
-        0 => return None,
-        1 => "1 line of the run's journal is of a kind".to_string(),
-        n => format!("{n} lines of the run's journal are of kinds"),
-    };
-    Some(format!("{these} that this version does not know: kept, and left out here"))
-}
-
-/// What people are told of damaged lines; nothing where there are none.
-fn damage(lines: usize) -> Option<String> {
-    let these = match lines {
-        0 => return None,
-        1 => "1 line of the run's journal is".to_string(),
-        n => format!("{n} lines of the run's journal are"),
-    };
-    Some(format!("{these} damaged and left out; `sweep --resume` measures again what was in it"))
-}
-
-/// What people are told of results that the run has no place for; nothing where
-/// there are none.
-#[must_use]
-pub fn misfit(lines: usize) -> Option<String> {
-    let these = match lines {
-        0 => return None,
-        1 => "1 line of the run's journal is a result".to_string(),
-        n => format!("{n} lines of the run's journal are results"),
-    };
-    Some(format!(
-        "{these} of a point, dataset, variant, round or layer that the run does not have: \
-         damaged, most likely, and left out"
-    ))
 }
 
 /// True when `dir` holds a journal.

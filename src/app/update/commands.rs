@@ -7,7 +7,7 @@ use crate::app::message::Effect;
 use crate::app::model::{Link, Mode, Model};
 use crate::sweep::command::Command;
 use crate::sweep::event::{Level, Outcome};
-use crate::sweep::ids::{DatasetId, VariantId};
+use crate::sweep::ids::DatasetId;
 
 /// Only a running sweep whose process hears us can be commanded; says why
 /// otherwise.
@@ -48,9 +48,8 @@ pub(super) fn refused(model: &mut Model, command: &Command, why: &str) {
         Command::CancelProbe { probe } => requested.cancels.retain(|it| it != probe),
         Command::AddVariant { variant } => {
             requested.variants.retain(|it| *it != variant.sparsify);
-            let known = |id: VariantId| model.run.variants().get(id.index());
-            let same = |id| known(id).is_some_and(|it| it.sparsify == variant.sparsify);
-            requested.drops.retain(|(id, drop)| *drop || !same(*id));
+            let known = model.run.variant_that(&variant.sparsify);
+            requested.drops.retain(|(id, drop)| *drop || Some(*id) != known);
         }
         // Nobody waits for what made way.
         Command::Supersede { .. } => {}

@@ -340,7 +340,7 @@ fn name(model: &Model, edits: &[Edit]) -> String {
 /// that is shown.
 pub(super) fn forget_wish(model: &mut Model) {
     let edits = &model.layers.edits;
-    let known = model.run.variants().iter().any(|it| it.sparsify == *edits);
+    let known = model.run.variant_that(edits).is_some();
     if !known && !model.live.requested.variants.contains(edits) {
         let shown = model.run.variants().get(model.live.variant.index());
         model.layers.edits = shown.map_or_else(Vec::new, |it| it.sparsify.clone());

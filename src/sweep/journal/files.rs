@@ -3,7 +3,7 @@
 //! own.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::sweep::plan::Shard;
 
@@ -19,6 +19,11 @@ pub(super) fn stem(shard: Shard) -> String {
         None => STEM.into(),
         Some((index, of)) => format!("{STEM}.{index}-of-{of}"),
     }
+}
+
+/// Where a journal lies.
+pub(super) fn path_of(dir: &Path, stem: &str) -> PathBuf {
+    dir.join(format!("{stem}{ENDING}"))
 }
 
 /// Part and count in a journal's stem; `None` for the whole, and for other names.

@@ -5,7 +5,7 @@ use super::correlation::Correlation;
 use crate::sweep::state::SweepState;
 
 /// A paragraph on whether sharpness went with OOD accuracy along this path, from
-/// all that [`super::correlations`] gives. It claims no more than the intervals
+/// all that [`super::correlations`] gives, in its order. It claims no more than the intervals
 /// hold. `None` before three points are known of anything.
 #[must_use]
 pub fn claim(state: &SweepState, all: &[Correlation]) -> Option<String> {
@@ -25,9 +25,7 @@ pub fn claim(state: &SweepState, all: &[Correlation]) -> Option<String> {
         )),
         None => said.push_str("overall sharpness is not measured or does not vary"),
     }
-    let size = |it: &(&str, (Interval, bool))| it.1.0.value.abs();
-    let strongest = named.iter().copied().reduce(|a, b| if size(&b) > size(&a) { b } else { a });
-    if let Some((name, (tau, few))) = strongest {
+    if let Some(&(name, (tau, few))) = named.first() {
         said.push_str(&format!(
             "; of {} layers {name} has the largest |τ| and {} it ({})",
             named.len(),

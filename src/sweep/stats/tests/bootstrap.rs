@@ -35,7 +35,7 @@ fn intervals_hold_the_truth_95_times_in_100() {
 }
 
 /// Where nothing is gained the best of many points looks better than the ends: called a success no
-/// oftener than 2.5 times in 100, while a gain of ten points on as many images is seen nearly always.
+/// oftener than 2.5 times in 100, while a gain of twenty points on 400 is seen nearly always.
 #[test]
 fn the_best_of_many_equal_points_is_seldom_a_success() {
     let mut rng = ChaCha8Rng::seed_from_u64(23);

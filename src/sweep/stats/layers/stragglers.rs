@@ -12,6 +12,8 @@
 //!   more than the other layers' does, by the same rule as sharpness, of
 //!   log(S_ℓ(α)/S_ℓ(0)). An addition of ours: it compares a layer with itself
 //!   before fine-tuning, where *sharpness* compares layers of different kinds.
+//!   Where the other layers rise alike their spread is next to nothing and any
+//!   difference would be many of it: it counts as [`LEAST_SPREAD`] at least.
 //!
 //! The numbers 3, 2 and 3 are the defaults of the spec's `[stragglers]`.
 
@@ -89,10 +91,19 @@ impl LayerVerdict {
 /// known. `None` where a number is absent, or where the MAD is 0.
 #[must_use]
 pub fn robust_scores(values: &[Option<f64>]) -> Vec<Option<f64>> {
+    scores_over(values, 0.0)
+}
+
+/// The least spread among layers' rises that three of it are told from: 5 %.
+const LEAST_SPREAD: f64 = 0.05;
+
+/// As [`robust_scores`], with a robust deviation of at least `least`.
+fn scores_over(values: &[Option<f64>], least: f64) -> Vec<Option<f64>> {
     let known = || values.iter().flatten().copied();
     let spread = median(known().collect()).and_then(|centre| {
         let mad = median(known().map(|value| (value - centre).abs()).collect())?;
-        (mad > 0.0).then_some((centre, 1.4826 * mad))
+        let spread = f64::max(1.4826 * mad, least);
+        (spread > 0.0).then_some((centre, spread))
     });
     values.iter().map(|value| spread.zip(*value).map(|((c, s), value)| (value - c) / s)).collect()
 }
@@ -164,7 +175,7 @@ fn judge(
         let now = at(alpha);
         std::iter::zip(now, &start).map(|(now, start)| Some(now? - (*start)?)).collect::<Vec<_>>()
     };
-    let rises: Vec<_> = interior().map(|alpha| robust_scores(&grown(alpha))).collect();
+    let rises: Vec<_> = interior().map(|alpha| scores_over(&grown(alpha), LEAST_SPREAD)).collect();
     let moved: Vec<_> =
         layers.iter().map(|&layer| log(state.layer(layer).and_then(|info| info.moved))).collect();
     let distances = robust_scores(&moved);

@@ -6,6 +6,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+# How threads wait, as the program sets it: for PyTorch beside it too.
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-1000}"
 failed=()
 
 # section NAME COMMAND...
@@ -28,6 +30,8 @@ for source in bench/*.rs; do
     name=$(basename "$source" .rs)
     section "$name" cargo_bench "$name"
 done
+
+section waiting bench/waiting.sh
 
 # -- Side by side with PyTorch: every bench/*.py, on the same machine right after.
 python=${ALPHASCOPE_PYTHON:-${PYTHON:-python3}}

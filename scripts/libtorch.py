@@ -225,6 +225,8 @@ def write_config(config, choice):
     for extra in ("LIBTORCH_INCLUDE", "LIBTORCH_LIB", "LIBTORCH_CXX11_ABI"):
         if choice["source"] == "LIBTORCH" and os.environ.get(extra):
             body += "%s = %s\n" % (extra, json.dumps(os.environ[extra]))
+    # Tests run beside each other: threads that spin while they wait take each other's cores.
+    body += 'GOMP_SPINCOUNT = "1000"\n'
     # cargo gives documentation tests none of build.rs's link flags: they find libtorch this way.
     flags = [w for word in ("-rpath", os.path.join(folder, "lib"))
              for w in ("-Clink-arg=-Xlinker", "-Clink-arg=" + word)]

@@ -116,7 +116,7 @@ impl<'a> Begun<'a> {
 }
 
 /// This program's file; the very one that runs, where it was replaced since.
-fn program() -> std::io::Result<PathBuf> {
+pub(crate) fn program() -> std::io::Result<PathBuf> {
     let path = std::env::current_exe()?;
     let itself = Path::new("/proc/self/exe");
     Ok(if path.exists() || !itself.exists() { path } else { itself.into() })

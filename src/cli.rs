@@ -67,6 +67,14 @@ struct Cli {
     alarm: Alarm,
 }
 
+impl Cli {
+    /// True where tensors may be computed with.
+    #[cfg(feature = "torch")]
+    fn computes(&self) -> bool {
+        matches!(self.command, None | Some(Cmd::Sweep(_) | Cmd::Watch { .. } | Cmd::GpuCheck))
+    }
+}
+
 const AFTER: &str = "Exit codes: 0 all measured; 1 finished, some cells failed; 2 bad usage or \
                      input; 3 stopped early, can be resumed.\n\nTry it: alphascope --demo";
 
@@ -254,6 +262,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { BAD } else { 0 });
         }
     };
+    #[cfg(feature = "torch")]
+    if cli.computes() {
+        crate::torch::threads::sleep_soon();
+    }
     if let Some(folder) = config::state_dir() {
         crate::log::start(&folder);
     }

@@ -52,6 +52,28 @@ fn a_program_is_told_in_variables_and_no_shell_reads_them() {
     assert_eq!(rig.until_file("tell me.out", "success|").lines().count(), 3);
 }
 
+/// Only what the program was loaded with counts; its children have it from there.
+#[cfg(all(feature = "torch", target_os = "linux"))]
+#[test]
+fn threads_that_wait_go_to_sleep_soon_unless_told_how_to_wait() {
+    for (told, expected) in [(None, "1000"), (Some("7"), "7")] {
+        let rig = Rig::new();
+        let alert = rig.path("tell me");
+        let text = "#!/bin/sh\nprintf '%s\\n' \"$GOMP_SPINCOUNT\" > \"$0.out\"\n";
+        std::fs::write(&alert, text).unwrap();
+        std::fs::set_permissions(&alert, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut sweep = std::process::Command::new(Rig::program());
+        sweep.args(["sweep", "--demo", "--sim", "--sim-ms", "0", "--out", rig.out(), "--alert"]);
+        sweep.arg(&alert).env("HOME", rig.path("home")).env_remove("OMP_WAIT_POLICY");
+        match told {
+            Some(turns) => sweep.env("GOMP_SPINCOUNT", turns),
+            None => sweep.env_remove("GOMP_SPINCOUNT"),
+        };
+        assert!(sweep.output().unwrap().status.success());
+        rig.until_file("tell me.out", &format!("{expected}\n"));
+    }
+}
+
 #[test]
 fn failures_of_the_path_and_of_the_sweep_are_told() {
     for (script, kind, code) in

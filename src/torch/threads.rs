@@ -1,4 +1,8 @@
-//! How many threads one operation uses on the CPU.
+//! How many threads one operation uses on the CPU, and how they wait for each other.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use super::cpu::Cpu;
 
@@ -19,6 +23,34 @@ pub fn set(cpu: &Cpu) -> usize {
     let threads = choose(omp.as_deref(), cpu);
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     threads
+}
+
+/// What libgomp reads, once, when the program is loaded: turns of its loop before a thread that
+/// waits for the others goes to sleep.
+const TURNS: &str = "GOMP_SPINCOUNT";
+/// Some microseconds: shorter than most operations, longer than their threads differ by where each
+/// has a core of its own.
+const FEW: &str = "1000";
+/// Settings that say how threads wait; who makes one is obeyed.
+const WAITING: [&str; 2] = ["OMP_WAIT_POLICY", TURNS];
+
+/// Starts this program anew, in the same process, with threads that go to sleep soon where they
+/// wait for each other. Does nothing where the environment says how they wait already.
+///
+/// libtorch's threads meet after each operation and spin for milliseconds by default. On a machine
+/// with other work a thread that lost its core is waited for by threads that burn theirs: a sweep
+/// took 12 times as long (see `bench/RESULTS.md`). The choice is only read from the environment, and
+/// before `main`.
+pub fn sleep_soon() {
+    if cfg!(not(target_os = "linux")) || WAITING.iter().any(|it| std::env::var_os(it).is_some()) {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    let Ok(program) = crate::background::program() else { return };
+    let name = arguments.next().unwrap_or_else(|| OsString::from("alphascope"));
+    // It only comes back where it failed: then threads spin.
+    let error = Command::new(program).arg0(name).args(arguments).env(TURNS, FEW).exec();
+    tracing::warn!("cannot start anew with {TURNS}={FEW}: {error}");
 }
 
 #[cfg(test)]

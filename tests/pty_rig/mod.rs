@@ -102,10 +102,12 @@ impl Rig {
             ("XDG_CACHE_HOME", "cache"),
         ];
         let path = ("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // As the program sets it itself, by starting anew.
+        let waiting = ("GOMP_SPINCOUNT", "1000".into());
         below
             .map(|(name, below)| (name, home.join(below).into()))
             .into_iter()
-            .chain([path])
+            .chain([path, waiting])
             .collect()
     }
 

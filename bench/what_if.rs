@@ -1,6 +1,7 @@
 //! What-if on the demo: how long until a first whole curve of a new variant is there, with and
 //! without kept activations, by the layer that is edited. The first curve is every dataset's first
-//! round at every point of the grid, after the dense model went over it once.
+//! round at every point of the grid, after the dense model went over it once. Zeros are counted as a
+//! sweep does, once at each point; what that takes is part of both times, and told beside them.
 //! `cargo bench --bench what_if`
 #![allow(missing_docs)]
 
@@ -23,6 +24,9 @@ const TIMES: usize = 3;
 
 type Losses = Vec<f64>;
 
+/// Of a whole curve, and of counting alone.
+type Times = (Duration, Duration);
+
 /// Images of a dataset in the first round.
 fn first_round(engine: &TorchEngine, dataset: usize) -> usize {
     let inputs = engine.inputs();
@@ -30,39 +34,46 @@ fn first_round(engine: &TorchEngine, dataset: usize) -> usize {
     rounds(images, inputs.spec.sweep.batch).first().copied().unwrap_or(images)
 }
 
-/// One curve: losses in the order of α, datasets, images.
+/// One curve: losses in the order of α, datasets, images; and the time that counting took.
 fn curve(
     engine: &mut TorchEngine,
     grid: &[Alpha],
     variant: &Variant,
-) -> Result<Losses, Box<dyn Error>> {
+) -> Result<(Losses, Duration), Box<dyn Error>> {
     let mut losses = Vec::new();
+    let mut counting = Duration::ZERO;
     for &alpha in grid {
         engine.set_point(alpha, variant)?;
         for dataset in 0..engine.inputs().datasets.len() {
             let images = first_round(engine, dataset);
             losses.extend(engine.evaluate(DatasetId(dataset), 0..images)?.loss);
+            if dataset == 0 && !variant.is_dense() {
+                let start = Instant::now();
+                engine.count_zeros()?;
+                counting += start.elapsed();
+            }
         }
     }
-    Ok(losses)
+    Ok((losses, counting))
 }
 
-/// The best time and the losses of a variant; each time with another amount, so that what is
-/// timed includes choosing the weights, as a toggle does.
+/// The best time (with what counting took of it) and the losses of a variant; each time with
+/// another amount, so that what is timed includes choosing the weights, as a toggle does.
 fn best(
     engine: &mut TorchEngine,
     grid: &[Alpha],
     layer: &str,
     method: &str,
-) -> Result<(Duration, Vec<Losses>), Box<dyn Error>> {
-    let mut best = Duration::MAX;
+) -> Result<(Times, Vec<Losses>), Box<dyn Error>> {
+    let mut best = (Duration::MAX, Duration::MAX);
     let mut all = Vec::new();
     for time in 0..TIMES {
         let edit = sparsify::parse(&format!("{layer}={method}:0.{}", 5 + time % 5))?;
         let variant = Variant { name: "what-if".into(), sparsify: vec![edit] };
         let start = Instant::now();
-        all.push(curve(engine, grid, &variant)?);
-        best = best.min(start.elapsed());
+        let (losses, counting) = curve(engine, grid, &variant)?;
+        all.push(losses);
+        best = best.min((start.elapsed(), counting));
     }
     Ok((best, all))
 }
@@ -93,7 +104,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         1e3 * filling.as_secs_f64(),
         kept.kept_activations() as f64 / 1e6
     );
-    println!("  layer     method        plain     kept   ratio");
+    println!("  layer     method        plain     kept   ratio   of it counting zeros");
     let last = plain.inputs().pair.architecture.image.layers - 1;
     let layer = |name: &str| name.to_string();
     let block = |index: usize| format!("block.{index}");
@@ -105,13 +116,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         (block(last), "magnitude"),
         (layer("head"), "delta"),
     ] {
-        let (slow, expected) = best(&mut plain, &grid, &layer, method)?;
-        let (fast, got) = best(&mut kept, &grid, &layer, method)?;
+        let ((slow, _), expected) = best(&mut plain, &grid, &layer, method)?;
+        let ((fast, counting), got) = best(&mut kept, &grid, &layer, method)?;
         if got != expected {
             return Err(format!("{layer}, {method}: kept activations change a number").into());
         }
         let (slow, fast) = (1e3 * slow.as_secs_f64(), 1e3 * fast.as_secs_f64());
-        println!("  {layer:9} {method:9} {slow:7.1} ms {fast:7.1} ms {:6.2}", fast / slow);
+        let counting = 1e3 * counting.as_secs_f64();
+        println!(
+            "  {layer:9} {method:9} {slow:7.1} ms {fast:7.1} ms {:6.2} {counting:7.2} ms",
+            fast / slow
+        );
     }
     println!("  every loss is the same, bit for bit");
     Ok(())

@@ -170,6 +170,13 @@ fn zeros_are_counted_not_assumed() {
         ]
     );
     assert_eq!(engine.evaluate(DatasetId(0), 0..24).unwrap(), before, "counting moves nothing");
+    // … and the same where the weights stand, of them instead of from both ends.
+    for alpha in [0.3, 0.0, 1.0] {
+        let variant = variant("v", &edits);
+        let elsewhere = engine.zeros(point(alpha), &variant).unwrap();
+        measured(&mut engine, alpha, &variant);
+        assert_eq!(engine.count_zeros().unwrap(), Some(elsewhere));
+    }
 }
 
 #[test]

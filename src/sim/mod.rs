@@ -7,6 +7,7 @@ mod noise;
 mod probes;
 #[cfg(test)]
 mod tests;
+mod zeros;
 
 pub use layers::layers;
 
@@ -18,6 +19,7 @@ use crate::sweep::event::{Header, LayerInfo};
 use crate::sweep::ids::{Alpha, AlphaId, DatasetId};
 use crate::sweep::probe::{Probe, ProbeResult};
 use crate::sweep::spec::{Role, Variant};
+use crate::sweep::zeros::Zeros;
 
 /// Shape of the pretended curves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -196,6 +198,10 @@ impl Engine for SimEngine {
             self.variant.clone_from(variant);
         }
         Ok(())
+    }
+
+    fn count_zeros(&mut self) -> Result<Option<Vec<Zeros>>, EngineError> {
+        Ok(Some(zeros::zeros(&self.header, &self.variant.sparsify)))
     }
 
     fn probe(

@@ -36,10 +36,14 @@ mod edit;
 mod mask;
 pub mod path;
 mod plan;
+mod told;
 
 pub use edit::{describe, parse};
 pub use mask::{Lines, Mask, count, differences, magnitude, n_of_m, random};
-pub use plan::{Plan, SparsifyError, TensorPlan, Zeros};
+pub use plan::{Plan, SparsifyError, TensorPlan};
+pub use told::told;
+
+pub use crate::sweep::zeros::Zeros;
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT};
 use crate::checkpoint::{Granularity, Pair};
 use crate::sweep::ids::Alpha;
 use crate::sweep::spec::{Edit, Method, Variant};
+use crate::sweep::zeros::Zeros;
 
 /// An edit that cannot be made. Each message names the layer, what was expected, what was got and
 /// what to do.
@@ -209,19 +210,6 @@ impl TensorPlan {
     pub fn count(&self, zero: &[f32], one: &[f32], alpha: Alpha) -> Zeros {
         self.apply(zero, one, alpha).1
     }
-}
-
-/// Zeros of one edited tensor, counted.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Zeros {
-    /// Canonical name.
-    pub tensor: String,
-    /// Numbers in it.
-    pub total: u64,
-    /// Of these, how many θ(α) are 0 in the variant.
-    pub weights: u64,
-    /// Of these, how many stay zero-shot along the variant's whole path.
-    pub differences: u64,
 }
 
 /// A variant resolved: what is done to each tensor that it changes.

@@ -7,6 +7,7 @@ use super::event::LayerInfo;
 use super::ids::{Alpha, DatasetId};
 use super::probe::{Probe, ProbeResult};
 use super::spec::Variant;
+use super::zeros::Zeros;
 
 /// What one batch of images gave at one point of the path.
 ///
@@ -116,6 +117,15 @@ pub trait Engine {
         layer: Option<&LayerInfo>,
         steer: &mut dyn Steer,
     ) -> Result<Option<ProbeResult>, EngineError>;
+
+    /// Counts the zeros at the present point, of each tensor that its variant
+    /// edits, by name. `None`: this engine cannot. The weights stay where they are.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn count_zeros(&mut self) -> Result<Option<Vec<Zeros>>, EngineError> {
+        Ok(None)
+    }
 
     /// What a person should know of what happened since the last call: that
     /// memory was short, say, and what was done about it. Mostly nothing.

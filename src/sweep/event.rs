@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Command;
 use super::ids::{
-    Alpha, CellId, DatasetId, ProbeCell, ProbeId, RoundId, Task, VariantId, WorkerId,
+    Alpha, AlphaId, CellId, DatasetId, ProbeCell, ProbeId, RoundId, Task, VariantId, WorkerId,
 };
 use super::probe::{Probe, Probed};
 use super::spec::{DoctorSpec, Layers, Role, Thresholds, Variant};
+use super::zeros::Zeros;
 
 /// Version of the journal's lines and of the JSON report.
 pub const SCHEMA: u32 = 1;
@@ -34,6 +35,16 @@ pub enum Event {
     },
     /// One cell advanced by one round. Journalled before anyone sees it.
     Measured(Measured),
+    /// The zeros of a variant at one point were counted: once, before the first
+    /// result there. Numbers of elements, not shares.
+    Sparsified {
+        /// Which; never the dense one.
+        variant: VariantId,
+        /// Where.
+        alpha: AlphaId,
+        /// Of each tensor that the variant edits, by name.
+        zeros: Vec<Zeros>,
+    },
     /// A cell could not be measured; the rest goes on.
     CellFailed {
         /// Which cell.

@@ -14,3 +14,4 @@ pub mod probe;
 pub mod spec;
 pub mod state;
 pub mod stats;
+pub mod zeros;

@@ -292,6 +292,11 @@ impl Engine for TorchEngine {
         Ok(())
     }
 
+    fn count_zeros(&mut self) -> Result<Option<Vec<Zeros>>, EngineError> {
+        let Some(at) = self.at.clone() else { return Ok(None) };
+        self.zeros(at.alpha, &at.variant).map(Some)
+    }
+
     fn probe(
         &mut self,
         probe: &Probe,

@@ -113,6 +113,14 @@ impl Slot {
         Ok(())
     }
 
+    /// Where the tensor stands at θ(α) of a plan.
+    fn stand(&self, alpha: Alpha, plan: Option<&Arc<TensorPlan>>) -> Stand {
+        let moves = self.one.is_some();
+        // Of a difference that is zero everywhere nothing is left to edit.
+        let plan = plan.filter(|plan| moves || plan.on_weights());
+        Stand { alpha: moves.then_some(alpha), plan: plan.cloned() }
+    }
+
     /// Brings the tensor to θ(α) of a plan; does nothing when it is there.
     fn bring(
         &mut self,
@@ -121,8 +129,9 @@ impl Slot {
         masks: &mut Masks,
     ) -> Result<(), TchError> {
         let moves = self.one.is_some();
-        let plan = plan.filter(|plan| moves || plan.on_weights());
-        let stand = Stand { alpha: moves.then_some(alpha), plan: plan.cloned() };
+        let stand = self.stand(alpha, plan);
+        let plan = stand.plan.clone();
+        let plan = plan.as_ref();
         if self.stands.as_ref() == Some(&stand) {
             return Ok(());
         }
@@ -167,6 +176,41 @@ impl Slot {
             .f_to_device(self.zero.device())?;
         self.edited = Some((Arc::clone(plan), end));
         Ok(())
+    }
+
+    /// Counts the zeros at θ(α) of a plan: on the device where the tensor stands there, else from
+    /// its ends on the host.
+    fn zeros(&self, alpha: Alpha, plan: &Arc<TensorPlan>) -> Result<Zeros, TchError> {
+        if self.stands.as_ref() == Some(&self.stand(alpha, Some(plan)))
+            && let Some(differences) = self.equal(plan)?
+        {
+            let total = self.zero.numel();
+            let other = self.scratch.f_count_nonzero(None)?.f_int64_value(&[])?;
+            return Ok(Zeros {
+                tensor: plan.name().into(),
+                total: total as u64,
+                weights: (total as u64).saturating_sub(other.unsigned_abs()),
+                differences,
+            });
+        }
+        let zero = on_host(&self.zero)?;
+        let one = self.one.as_ref().map(on_host).transpose()?;
+        Ok(plan.count(&zero, one.as_ref().unwrap_or(&zero), alpha))
+    }
+
+    /// How many numbers of both ends of a plan's path are equal; `None` where its fine-tuned end
+    /// is not at hand.
+    fn equal(&self, plan: &TensorPlan) -> Result<Option<u64>, TchError> {
+        let end = match (&self.one, &self.edited) {
+            (None, _) => return Ok(Some(self.zero.numel() as u64)),
+            _ if plan.stays() => return Ok(Some(self.zero.numel() as u64)),
+            (Some(one), _) if !plan.on_difference() => one,
+            (_, Some((made, end))) if **made == *plan => end,
+            _ => return Ok(None),
+        };
+        let equal = self.zero.f_to_kind(Kind::Float)?.f_eq_tensor(&end.f_to_kind(Kind::Float)?)?;
+        let equal = equal.f_count_nonzero(None)?.f_int64_value(&[])?;
+        Ok(Some(equal.unsigned_abs()))
     }
 
     /// θ(α) before weights become zero, in float32 as the CPU computes it: masks are then the same
@@ -300,8 +344,8 @@ impl PathWeights {
         Ok(())
     }
 
-    /// Counts the zeros of a variant at θ(α), of each tensor here that it edits. The weights stay
-    /// where they are.
+    /// Counts the zeros of a variant at θ(α), of each tensor here that it edits: as they are
+    /// measured where the weights stand there, else in float32. The weights stay where they are.
     ///
     /// # Errors
     /// When the device fails.
@@ -310,9 +354,7 @@ impl PathWeights {
             .filter_map(|tensor| Some((tensor, self.slots.get(tensor.name())?)))
             .map(|(tensor, slot)| {
                 guarded(&format!("count the zeros of `{}`", tensor.name()), || {
-                    let zero = on_host(&slot.zero)?;
-                    let one = slot.one.as_ref().map(on_host).transpose()?;
-                    Ok(tensor.count(&zero, one.as_ref().unwrap_or(&zero), alpha))
+                    slot.zeros(alpha, tensor)
                 })
             })
             .collect()

@@ -9,6 +9,7 @@ use alphascope::sweep::event::{Header, LayerInfo};
 use alphascope::sweep::ids::{Alpha, DatasetId};
 use alphascope::sweep::probe::{Probe, ProbeResult};
 use alphascope::sweep::spec::Variant;
+use alphascope::sweep::zeros::Zeros;
 
 /// Calls `evaluate` where it is asked to measure images, and else does what the
 /// pretend engine does.
@@ -52,6 +53,10 @@ where
         positions: Range<usize>,
     ) -> Result<BatchOutcome, EngineError> {
         (self.evaluate)(&mut self.inner, self.alpha, dataset, positions)
+    }
+
+    fn count_zeros(&mut self) -> Result<Option<Vec<Zeros>>, EngineError> {
+        self.inner.count_zeros()
     }
 
     fn probe(

@@ -193,6 +193,11 @@ impl<'a> Coordinator<'a> {
             },
             Told::Waiting => {}
             Told::Step(worker, unit, done) => self.step(worker, &unit, done),
+            Told::Counted(variant, alpha, zeros) => {
+                if self.state.zeros(variant, alpha).is_none() {
+                    self.emit(Event::Sparsified { variant, alpha, zeros });
+                }
+            }
             Told::Done(worker, unit, event) => {
                 self.heard(worker, unit.cost());
                 self.emit(*event);

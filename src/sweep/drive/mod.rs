@@ -26,10 +26,11 @@ use thiserror::Error;
 use super::command::Command;
 use super::engine::{Engine, EngineError};
 use super::event::{Event, Header, Outcome, Progress};
-use super::ids::WorkerId;
+use super::ids::{AlphaId, VariantId, WorkerId};
 use super::journal::JournalError;
 use super::plan::{Shard, Unit, owed};
 use super::state::SweepState;
+use super::zeros::Zeros;
 use coordinator::Coordinator;
 use queue::Queue;
 use worker::Worker;
@@ -102,6 +103,8 @@ enum Told {
     Waiting,
     /// So much of the unit in hand is done, from 0 to 1.
     Step(WorkerId, Unit, f64),
+    /// Zeros of a variant at a point: some other worker may have told them too.
+    Counted(VariantId, AlphaId, Vec<Zeros>),
     /// Measured: the event to be kept.
     Done(WorkerId, Unit, Box<Event>),
     Abandoned(WorkerId),

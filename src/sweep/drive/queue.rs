@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Told;
 use crate::sweep::event::{Event, Header};
-use crate::sweep::ids::{DatasetId, VariantId, WorkerId};
+use crate::sweep::ids::{AlphaId, DatasetId, VariantId, WorkerId};
 use crate::sweep::plan::{Group, Unit};
 use crate::sweep::probe::Probe;
 use crate::sweep::spec::Variant;
@@ -54,6 +54,8 @@ pub(super) struct QueueState {
     ended: HashSet<Unit>,
     /// Units that a worker was lost in.
     fatal: Vec<Unit>,
+    /// Where zeros were counted, or cannot be.
+    pub(super) counted: HashSet<(VariantId, AlphaId)>,
 }
 
 /// A unit with what it names.
@@ -223,6 +225,7 @@ impl Queue {
             unheard: 0,
             ended: HashSet::new(),
             fatal: Vec::new(),
+            counted: state.counted().collect(),
         };
         queue.know(state);
         queue.count();

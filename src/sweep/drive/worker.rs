@@ -143,7 +143,9 @@ impl<'a> Worker<'a> {
     fn measure(&self, engine: &mut dyn Engine, job: &Job) -> End {
         let measured = match (&job.unit, &job.probe) {
             (Unit::Accuracy { cell, round, positions }, _) => {
-                self.accuracy(engine, job, *cell, *round, positions.clone())
+                self.accuracy(engine, job, *cell, *round, positions.clone()).and_then(|event| {
+                    event.map(|event| self.count(engine, job, *cell).map(|()| event)).transpose()
+                })
             }
             (Unit::Probe { cell, .. }, Some(_)) => self.probe(engine, job, *cell),
             (Unit::Probe { .. }, None) => Ok(None),
@@ -195,6 +197,25 @@ impl<'a> Worker<'a> {
             hits: sum.hits,
             seconds: began.elapsed().as_secs_f64(),
         })))
+    }
+
+    /// Counts the zeros of the variant that was just measured, once at each α. It is
+    /// told before the result, so that it comes before it in the journal.
+    fn count(&self, engine: &mut dyn Engine, job: &Job, cell: CellId) -> Result<(), EngineError> {
+        let place = (cell.variant, cell.alpha);
+        if job.variant.is_dense() || self.queue.lock().counted.contains(&place) {
+            return Ok(());
+        }
+        match engine.count_zeros() {
+            Ok(Some(zeros)) => self.tell(Told::Counted(cell.variant, cell.alpha, zeros)),
+            Ok(None) => {}
+            Err(error @ EngineError::Fatal(_)) => return Err(error),
+            // What was measured stands without it.
+            Err(error) => self.tell(Told::Said(self.id, error.to_string())),
+        }
+        // After it was told: who sees this tells its own result later.
+        self.queue.lock().counted.insert(place);
+        Ok(())
     }
 
     /// `None` when it was left.

@@ -1,5 +1,7 @@
 use super::*;
 use crate::sweep::event::Level;
+use crate::sweep::ids::{AlphaId, VariantId};
+use crate::sweep::zeros::Zeros;
 
 fn notice(text: &str) -> Event {
     Event::Notice { level: Level::Info, text: text.into() }
@@ -94,6 +96,22 @@ fn unknown_and_damaged_lines_do_not_hide_the_rest() {
     assert_eq!(reader.unknown, 1);
     let said = reader.complaint(0).unwrap();
     assert!(said.contains("damaged") && said.contains("1 line of the run's journal is of a"));
+}
+
+#[test]
+fn counted_zeros_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let zeros =
+        vec![Zeros { tensor: "visual.proj".into(), total: 48, weights: 24, differences: 0 }];
+    let event = Event::Sparsified { variant: VariantId(1), alpha: AlphaId(3), zeros };
+    Journal::open(dir.path(), Shard::whole()).unwrap().append(&event).unwrap();
+    let text = std::fs::read_to_string(dir.path().join("events.jsonl")).unwrap();
+    assert_eq!(
+        text.trim_end(),
+        "{\"event\":\"sparsified\",\"variant\":1,\"alpha\":3,\"zeros\":[{\"tensor\":\"visual.proj\",\
+         \"total\":48,\"weights\":24,\"differences\":0}]}"
+    );
+    assert_eq!(read(dir.path()).unwrap(), [event]);
 }
 
 #[test]

@@ -294,7 +294,7 @@ fn scores_on_a_part_of_a_benchmark_say_so() {
     let line = |name: &str, end: &str| {
         text(&state, Format::Csv).lines().any(|it| it.contains(name) && it.ends_with(end))
     };
-    assert!(line("sketches-in-ink", ",ImageNet-Sketch,50889") && line("photos", ",,"));
+    assert!(line("sketches-in-ink", ",ImageNet-Sketch,50889,,,") && line("photos", ",,,,,"));
 }
 
 #[test]
@@ -415,13 +415,22 @@ fn variants_are_told_beside_the_dense_path() {
             let [value, lo, hi] = ["value", "lo", "hi"].map(|key| at["ood"][key].as_f64().unwrap());
             assert!((value - want).abs() < 1e-9 && lo <= value && value <= hi, "{at}");
         }
+        // Half of each matrix of the block, as it was counted.
+        let (best, zeros) = (&told["best_alpha"], told["zeros"].as_array().unwrap());
+        assert_eq!(zeros.len(), state.alphas().len());
+        let zeros = zeros.iter().find(|it| &it["alpha"] == best).unwrap();
+        assert_eq!((&zeros["weights"], &zeros["difference_fraction"]), (&0.into(), &0.5.into()));
+        let counted = format!("; {} of {} weights", zeros["differences"], zeros["total"]);
+        let csv = format!(",{},0,{}", zeros["total"], zeros["differences"]);
+        assert!(text(&state, Format::Csv).lines().any(|it| it.ends_with(&csv)));
         let peak = told["peak_over_dense"]["value"].as_f64().unwrap();
         for text in &tables {
             // Lines are wrapped.
             let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
             let name = variant.name.split(" <").next().unwrap();
             let at = flat.find(&format!("variant {name}")).unwrap_or_else(|| panic!("{text}"));
-            let told = flat[at..].split_once("paired").unwrap().0;
+            let (told, after) = flat[at..].split_once("paired").unwrap();
+            assert!(after.starts_with(&counted) && after.contains("(50.0 %) there"), "{after}");
             let shown = format!("{:.1} points", peak.abs());
             assert!(told.contains(&shown) && told.contains("over the dense path"), "{told}");
         }

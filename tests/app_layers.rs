@@ -623,7 +623,8 @@ proptest! {
             draw(&mut model);
         }
         model.settle();
-        let again = Sheet::of(&model.run, model.sheet.variant, model.layers.probe);
+        let mut again = Sheet::of(&model.run, model.sheet.variant, model.layers.probe);
+        again.count(&model.run, model.live.variant);
         prop_assert_eq!(&again.rows, &model.sheet.rows);
     }
 }

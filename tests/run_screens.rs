@@ -15,7 +15,7 @@ use alphascope::sweep::ids::{
     AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, RoundId, VariantId,
 };
 use alphascope::sweep::probe::{Probe, ProbeResult};
-use alphascope::sweep::spec::{DoctorSpec, Layers, SharpnessSpec};
+use alphascope::sweep::spec::{DoctorSpec, Edit, Layers, Method, SharpnessSpec};
 use alphascope::sweep::state::SweepState;
 use alphascope::ui::{self, Theme};
 use ratatui::style::Color;
@@ -67,7 +67,7 @@ fn doctored(script: &Script, events: &mut Vec<Event>, judged: bool) {
     for variant in taken {
         told(&mut state, Event::VariantTaken { variant });
         for event in &kept[variant.index() - 1] {
-            let Event::Measured(it) = event else { unreachable!() };
+            let Event::Measured(it) = event else { continue };
             if !state.has(it.cell, it.round) {
                 told(&mut state, event.clone());
             }
@@ -109,6 +109,13 @@ fn situation(name: &str, look: Look, size: (u16, u16)) -> Model {
         events.extend(script.variant(1, trim("block.3", 0.5), 40));
         events.extend(script.variant(2, trim("head", 0.9), 20));
     }
+    if name.starts_with("layers-zeros") {
+        let mut both = trim("block.3.attn", 0.9);
+        let pruned =
+            Edit { method: Method::Magnitude, ..trim("block.3.mlp", 0.5).sparsify.remove(0) };
+        both.sparsify.push(pruned);
+        events.extend(script.variant(1, both, 20));
+    }
     if name.starts_with("layers-doctor") {
         events.extend(script.measurements());
         doctored(&script, &mut events, name == "layers-doctor");
@@ -148,6 +155,8 @@ fn situation(name: &str, look: Look, size: (u16, u16)) -> Model {
             model.layers.edits = trim("block.3", 0.5).sparsify;
             press(&mut model, "jjjjj");
         }
+        "layers-zeros" => press(&mut model, "1w2jjjjj"),
+        "layers-zeros-detail" => press(&mut model, "1w2jjjjj\n"),
         "layers-doctor" | "layers-doctor-tries" => press(&mut model, "D"),
         "live-save" => press(&mut model, "W"),
         "live-save-exists" => {
@@ -207,6 +216,8 @@ fn screens_look_as_they_did(
         "layers-toggled",
         "layers-edited",
         "layers-broken",
+        "layers-zeros",
+        "layers-zeros-detail",
         "layers-doctor-tries",
         "layers-doctor",
         "correlation-bare",

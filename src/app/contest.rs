@@ -8,8 +8,10 @@ use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::{Role, Variant};
 use crate::sweep::state::{Status, SweepState};
 use crate::sweep::stats::{self, Interval, Place, versus};
+use crate::sweep::zeros::Sum;
 
 use super::layers::edit_name;
+use super::sheet;
 
 /// A variant of the present run, or of another one beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,6 +101,18 @@ pub struct Rival {
     pub id_here: Option<Interval>,
     /// How far it is.
     pub standing: Standing,
+    /// Zeros of all that it edits, counted at each α of its grid; `None` of a dense
+    /// one, and where they were not counted (yet).
+    pub zeros: Vec<Option<Sum>>,
+}
+
+impl Rival {
+    /// Zeros counted at that α.
+    #[must_use]
+    pub fn zeros_at(&self, alpha: f64) -> Option<Sum> {
+        let at = self.alphas.iter().position(|own| *own == alpha)?;
+        self.zeros.get(at).copied().flatten()
+    }
 }
 
 /// Everything the compare screen shows.
@@ -138,6 +152,7 @@ impl Contest {
                 peak: peak.filter(|_| !variant.is_dense()),
                 id_here: here(Role::Id).filter(|_| !variant.is_dense()),
                 standing: standing(run, id),
+                zeros: sheet::zeros(run, |alpha| run.zeros_in_all(id, alpha)),
                 spots,
             }
         };
@@ -203,6 +218,7 @@ fn invited(
             peak: peak.map(|it| it.points),
             id_here: id_here.map(|it| it.points),
             standing: standing(other, id),
+            zeros: sheet::zeros(other, |alpha| other.zeros_in_all(id, alpha)),
             spots,
         }
     };

@@ -178,6 +178,7 @@ impl Model {
         }
         self.board = Board::of(&self.run, self.live.variant);
         self.sheet = Sheet::of(&self.run, self.probed_variant(), self.layers.probe);
+        self.sheet.count(&self.run, self.live.variant);
         self.findings = self.doctor.then(|| findings(&self.run)).flatten();
         match self.tab {
             Tab::Correlation if self.layers.together && !self.guests.is_empty() => {

@@ -7,6 +7,7 @@ use crate::sweep::spec::{BarrierSpec, Base, CurvatureSpec, Layers, Norm, Scale};
 use crate::sweep::spec::{SharpnessKind, SharpnessSpec};
 use crate::sweep::state::{Answer, ProbeState, SweepState, cells_at, layers_of};
 use crate::sweep::stats;
+use crate::sweep::zeros::Sum;
 
 pub use crate::sweep::stats::{Coefficients, Criterion, Curvature, Estimate, LayerBarrier};
 pub use crate::sweep::stats::{Interval, Sharpness};
@@ -102,6 +103,10 @@ pub struct Row {
     pub curvature: Vec<Option<Curvature>>,
     /// Layer-wise path on each dataset asked for.
     pub paths: Vec<Path>,
+    /// Zeros of its tensors that the variant shown on the live screen edits, counted
+    /// at each α ([`Sheet::count`]); `None` where it edits none of them, or they were
+    /// not counted (yet).
+    pub zeros: Vec<Option<Sum>>,
 }
 
 impl Row {
@@ -181,7 +186,7 @@ impl Default for Sheet {
 }
 
 impl Sheet {
-    /// Derives all but the relations. `chosen`: the sharpness measurement a
+    /// Derives all but the relations and the zeros. `chosen`: the sharpness measurement a
     /// person picked.
     #[must_use]
     pub fn of(run: &SweepState, variant: VariantId, chosen: Option<ProbeId>) -> Self {
@@ -222,6 +227,7 @@ impl Sheet {
                 by: Vec::new(),
                 curvature: Vec::new(),
                 paths: Vec::new(),
+                zeros: Vec::new(),
             });
         }
         for id in layers_of(header, units) {
@@ -245,11 +251,23 @@ impl Sheet {
                 by: verdict.map_or_else(Vec::new, |it| it.by.clone()),
                 curvature: others.curvature(run, variant, id),
                 paths: others.paths(run, variant, id),
+                zeros: Vec::new(),
             });
         }
         let alphas = (0..header.alphas.len()).map(AlphaId);
         let ood = alphas.map(|a| stats::ood_mean(run, variant, a).map(|it| it.scaled(100.0)));
         Self { variant, units, shown, rows, asked, ood: ood.collect(), ..Self::default() }
+    }
+
+    /// Fills in the zeros of each row in a variant: the one shown, also where the
+    /// sharpness is another's.
+    pub fn count(&mut self, run: &SweepState, variant: VariantId) {
+        for row in &mut self.rows {
+            row.zeros = zeros(run, |alpha| match row.layer {
+                Some(layer) => run.zeros_of(variant, alpha, run.layer(layer)?),
+                None => run.zeros_in_all(variant, alpha),
+            });
+        }
     }
 
     /// The row of all layers at once.
@@ -291,6 +309,11 @@ fn points(
             None => Cell::Absent,
         }
     };
+    (0..run.alphas().len()).map(AlphaId).map(at).collect()
+}
+
+/// Zeros at each point of the grid.
+pub(super) fn zeros(run: &SweepState, at: impl Fn(AlphaId) -> Option<Sum>) -> Vec<Option<Sum>> {
     (0..run.alphas().len()).map(AlphaId).map(at).collect()
 }
 

@@ -18,6 +18,8 @@ use crate::app::message::Pick;
 use crate::app::sheet::Interval;
 use crate::app::update::context;
 use crate::app::{Model, format};
+use crate::sparsify;
+use crate::sweep::zeros::Sum;
 
 use super::chart::{Chart, Dot, Series};
 use super::columns::{self, Column};
@@ -188,38 +190,39 @@ fn standing(model: &Model, theme: &Theme, it: &Rival) -> (String, Ink) {
     }
 }
 
-fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
-    if area.height == 0 {
-        return;
-    }
-    let all = &model.contest.rivals;
+/// The columns that fit; zeros only where some were counted.
+fn list(theme: &Theme, all: &[Rival], alpha: Option<f64>, room: u16) -> Vec<Option<Column>> {
     let longest = all.iter().map(|it| paint::width(&theme.spell(&it.name))).max().unwrap_or(0);
-    let alpha = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
+    let longest = longest.clamp(8, usize::from(room / 3).max(8)).min(34);
     let wide = |of: fn(&Rival) -> Option<Interval>| {
         let each = all.iter().map(|it| paint::width(&difference(theme, it, of(it))));
         each.max().unwrap_or(0).clamp(19, 23)
     };
     let at = alpha.map_or_else(String::new, |it| format!("at α {}", format::alpha(it)));
-    let list = columns::fit(
-        vec![
-            Column::new(theme, "", 3, 0, false),
-            Column::new(
-                theme,
-                "variant",
-                longest.clamp(8, usize::from(area.width / 3).max(8)).min(34),
-                0,
-                false,
-            ),
-            Column::new(theme, "OOD mean", 9, 2, true),
-            Column::new(theme, &format!("less dense {at}"), wide(|it| it.here), 1, true),
-            Column::new(theme, "ID, less dense", wide(|it| it.id_here), 5, true),
-            Column::new(theme, "best at α", 12, 4, true),
-            Column::new(theme, "best, less dense's", wide(|it| it.peak), 6, true),
-            Column::new(theme, "", 13, 3, true),
-        ],
-        1,
-        usize::from(area.width),
-    );
+    let mut columns = vec![
+        Column::new(theme, "", 3, 0, false),
+        Column::new(theme, "variant", longest, 0, false),
+        Column::new(theme, "OOD mean", 9, 2, true),
+        Column::new(theme, &format!("less dense {at}"), wide(|it| it.here), 1, true),
+        Column::new(theme, "ID, less dense", wide(|it| it.id_here), 5, true),
+        Column::new(theme, "best at α", 12, 4, true),
+        Column::new(theme, "best, less dense's", wide(|it| it.peak), 6, true),
+        Column::new(theme, "", 13, 3, true),
+    ];
+    if all.iter().any(|it| it.zeros.iter().any(Option::is_some)) {
+        columns.push(Column::new(theme, "weights 0", 10, 7, true));
+        columns.push(Column::new(theme, "stay zero-shot", 10, 8, true));
+    }
+    columns::fit(columns, 1, usize::from(room))
+}
+
+fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    if area.height == 0 {
+        return;
+    }
+    let all = &model.contest.rivals;
+    let alpha = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
+    let list = list(theme, all, alpha, area.width);
     paint::line(buffer, area, 0, &columns::heading(theme, &list));
     let here = all.iter().position(|it| it.id == model.rival);
     let room = usize::from(area.height.saturating_sub(1));
@@ -247,6 +250,11 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
                 (difference(theme, it, value), clear(value))
             }
         };
+        let zeros = alpha.and_then(|alpha| it.zeros_at(alpha));
+        let counted = |of: fn(Sum) -> u64| match zeros {
+            Some(zeros) => (format::count(of(zeros)), theme.text()),
+            None => (absent(), theme.dim()),
+        };
         let shown = if it.id == model.live.variant.into() { theme.glyphs.active } else { " " };
         let (state, state_ink) = standing(model, theme, it);
         let name = theme.text();
@@ -262,6 +270,8 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
             (best.map_or_else(absent, |it| theme.spell(&it).into_owned()), theme.text()),
             less(it.peak),
             (state, theme.ink(state_ink)),
+            counted(|it| it.weights),
+            counted(|it| it.differences),
         ];
         paint::line(buffer, area, y, &columns::row(theme, &list, cells));
         if chosen && theme.tints() {
@@ -280,6 +290,13 @@ pub(super) fn folder(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buff
     let text = format!("{typed}{}", theme.glyphs.cursor);
     let spans = vec![Span::styled(label, theme.dim()), Span::styled(text, theme.key())];
     paint::line(buffer, area, 0, &Line::from(spans));
+}
+
+/// How many of a variant's edited weights are zero at the cursor, after what it does.
+fn zeros(model: &Model, it: &Rival) -> String {
+    let alpha = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
+    let zeros = alpha.and_then(|alpha| it.zeros_at(alpha));
+    zeros.map_or_else(String::new, |it| format!("; {}", sparsify::told(&it, format::count)))
 }
 
 /// What the highlighted variant does, or why it failed.
@@ -312,7 +329,7 @@ fn reading(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
             "the dense model: the others are compared with it, image by image".to_string(),
             Ink::Dim,
         ),
-        Some(it) => (it.edits.clone(), Ink::Text),
+        Some(it) => (it.edits.clone() + &zeros(model, it), Ink::Text),
         None => (String::new(), Ink::Dim),
     };
     let text = paint::cut(theme, &text, columns);

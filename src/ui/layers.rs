@@ -23,6 +23,7 @@ use crate::app::message::Pick;
 use crate::app::sheet::{Cell, Row};
 use crate::app::update::context;
 use crate::app::{Model, format};
+use crate::sparsify;
 use crate::sweep::ids::VariantId;
 use crate::sweep::spec::Method;
 
@@ -187,6 +188,13 @@ fn share(of: f64) -> String {
     }
 }
 
+/// In words, how many of the layer's weights that the variant shown edits are zero at
+/// the cursor; `None` where it edits none of them.
+fn zeros(model: &Model, row: &Row) -> Option<String> {
+    let zeros = row.zeros.get(model.cursor()?).copied().flatten()?;
+    Some(sparsify::told(&zeros, format::count))
+}
+
 /// Every exact number of the highlighted layer at the cursor.
 fn reading(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
@@ -230,6 +238,7 @@ fn reading(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buf
     }
     paint::line(buffer, area, 0, &paint::parts(theme, first, columns));
     let mut second: Vec<Vec<Span<'static>>> = Vec::new();
+    second.extend(zeros(model, row).map(|text| vec![dim("edited "), plain(text)]));
     if !row.by.is_empty() {
         let names: Vec<&str> = row.by.iter().map(|it| it.name()).collect();
         let text = format!("{} straggler by {}", theme.glyphs.straggler, names.join(", "));

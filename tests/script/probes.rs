@@ -2,11 +2,13 @@
 //! answers, and variants whose accuracy is the dense one's, shifted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
+use std::collections::BTreeSet;
+
 use alphascope::sim::{SimEngine, SimScript};
 use alphascope::sweep::engine::{Engine, Steer};
 use alphascope::sweep::event::{Bits, Event, Measured, Progress};
 use alphascope::sweep::ids::{
-    AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, Task, VariantId, WorkerId,
+    Alpha, AlphaId, CellId, DatasetId, LayerId, ProbeCell, ProbeId, Task, VariantId, WorkerId,
 };
 use alphascope::sweep::probe::{Direction, Probe, Probed};
 use alphascope::sweep::spec::{
@@ -84,8 +86,13 @@ impl Script {
     }
 
     /// The id-th variant and so many of each hundred of its results: those of
-    /// the dense sweep with some misses made hits.
+    /// the dense sweep with some misses made hits. Its zeros are counted before the
+    /// first at each point.
     pub fn variant(&self, id: usize, variant: Variant, percent: usize) -> Vec<Event> {
+        let mut engine = SimEngine::new(self.header.clone(), SimScript::default());
+        engine.set_point(Alpha::ZERO_SHOT, &variant).unwrap();
+        let zeros = engine.count_zeros().unwrap().unwrap();
+        let mut counted = BTreeSet::new();
         let mut events = vec![Event::VariantAdded { variant }];
         let all = self.measurements();
         let n = all.len() * percent / 100;
@@ -108,7 +115,14 @@ impl Script {
             }
             _ => None,
         });
-        events.extend(shifted);
+        for event in shifted {
+            if let Event::Measured(Measured { cell: CellId { variant, alpha, .. }, .. }) = event
+                && counted.insert(alpha)
+            {
+                events.push(Event::Sparsified { variant, alpha, zeros: zeros.clone() });
+            }
+            events.push(event);
+        }
         events
     }
 }

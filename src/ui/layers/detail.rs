@@ -184,6 +184,27 @@ fn errors(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Option<Lin
     Some(paint::parts(theme, parts, columns))
 }
 
+/// How many of the layer's weights are zero at the cursor, and in which variant where
+/// there is room to say so.
+fn zeros(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Vec<Line<'static>> {
+    let alpha = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
+    let (Some(text), Some(alpha)) = (super::zeros(model, row), alpha) else { return Vec::new() };
+    let alpha = format::alpha(alpha);
+    let name = model.board.variant.as_deref().unwrap_or_default();
+    let whole = format!("{name} at α {alpha}: {text}");
+    let parts = if paint::width(&theme.spell(&whole)) <= columns {
+        vec![whole]
+    } else {
+        // Weights that are 0 and those that stay zero-shot under each other.
+        let short = format!("edited, at α {alpha}: ");
+        let mut parts = text.split(", ");
+        let first = parts.next().map(|it| short + it);
+        first.into_iter().chain(parts.map(|it| format!("  {it}"))).collect()
+    };
+    let line = |text: String| Line::styled(paint::cut(theme, &text, columns), theme.text());
+    parts.into_iter().map(line).collect()
+}
+
 fn facts(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Vec<Line<'static>> {
     let own = |text: String, style| Span::styled(theme.spell(&text).into_owned(), style);
     let fact = |name: &str, text: String| {
@@ -199,6 +220,7 @@ fn facts(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Vec<Line<'s
         first.push(vec![own(text, theme.ink(Ink::Warn))]);
     }
     lines.push(paint::parts(theme, first, columns));
+    lines.extend(zeros(model, theme, row, columns));
     lines.extend(errors(model, theme, row, columns));
     let curvature = row.curvature.iter().zip(&model.board.alphas);
     for (it, alpha) in curvature.filter_map(|(it, alpha)| Some((it.as_ref()?, alpha))) {

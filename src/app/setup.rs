@@ -330,6 +330,7 @@ impl State {
                 finetuned: self.finetuned.clone()?,
                 architecture: None,
                 activation: None,
+                probe_activation: true,
                 logit_scale: None,
                 head_classes: None,
                 head: None,

@@ -6,7 +6,6 @@ use std::path::Path;
 use super::describe::Description;
 use super::describe_pair::PairDescription;
 use crate::plain;
-use crate::sweep::spec::Activation;
 
 /// Columns.
 const WIDTH: usize = 80;
@@ -115,9 +114,9 @@ impl Description {
         line(f, "embedding", &self.dims.embed.to_string())?;
         if let Some(a) = resolved {
             line(f, "heads by", &a.sources.heads.to_string())?;
-            let mut activation = name(a.activation).to_string();
+            let mut activation = a.activation.name().to_string();
             if a.text.is_some() && a.text_activation != a.activation {
-                activation = format!("{activation}, text {}", name(a.text_activation));
+                activation = format!("{activation}, text {}", a.text_activation.name());
             }
             line(f, "activation", &format!("{activation} ({})", a.sources.activation))?;
             line(
@@ -288,13 +287,6 @@ fn broken(text: &str, longest: usize) -> String {
         all.push(c);
     }
     all
-}
-
-fn name(activation: Activation) -> &'static str {
-    match activation {
-        Activation::QuickGelu => "quick_gelu",
-        Activation::Gelu => "gelu",
-    }
 }
 
 fn colours(values: [f32; 3]) -> String {

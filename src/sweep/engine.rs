@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use super::activation::ActivationProbe;
 use super::event::LayerInfo;
 use super::ids::{Alpha, DatasetId};
 use super::probe::{Probe, ProbeResult};
@@ -124,6 +125,21 @@ pub trait Engine {
     /// # Errors
     /// When the device fails.
     fn count_zeros(&mut self) -> Result<Option<Vec<Zeros>>, EngineError> {
+        Ok(None)
+    }
+
+    /// Measures a few images at the zero-shot end with the activation in force
+    /// and with the other one. `steer` is asked between batches. `None`: there
+    /// is nothing to compare, it is not wanted, or `steer` said stop. What is
+    /// measured afterwards is what it would have been without.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`]; nothing but this answer is lost by it.
+    fn probe_activation(
+        &mut self,
+        steer: &mut dyn Steer,
+    ) -> Result<Option<ActivationProbe>, EngineError> {
+        let _ = steer;
         Ok(None)
     }
 

@@ -1,6 +1,7 @@
 //! The core, pure: what is asked, in which order it is measured, what came
 //! out. Knows neither libtorch nor the screen.
 
+pub mod activation;
 pub mod command;
 pub mod doctor;
 pub mod drive;

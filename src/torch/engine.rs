@@ -17,6 +17,7 @@ use crate::checkpoint::names::is_head;
 use crate::dataset::Crop;
 use crate::inputs::{Inputs, LoadedDataset};
 use crate::sparsify::{Plan, Zeros};
+use crate::sweep::activation::ActivationProbe;
 use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
 use crate::sweep::event::LayerInfo;
 use crate::sweep::ids::{Alpha, DatasetId};
@@ -310,6 +311,13 @@ impl Engine for TorchEngine {
             }
             Probe::Curvature { spec, on } => self.curvature(spec, *on, layer, steer),
         }
+    }
+
+    fn probe_activation(
+        &mut self,
+        steer: &mut dyn Steer,
+    ) -> Result<Option<ActivationProbe>, EngineError> {
+        self.compare_activations(steer)
     }
 
     fn evaluate(

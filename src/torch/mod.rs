@@ -1,5 +1,6 @@
 //! The only place that names libtorch. Everything leaves it as plain numbers.
 
+mod activation;
 pub mod clip;
 pub mod cpu;
 pub mod cuda;

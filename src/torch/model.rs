@@ -493,5 +493,9 @@ impl MicroBatch {
     }
 }
 
+mod towers;
+
+pub(super) use towers::Towers;
+
 #[cfg(test)]
 mod tests;

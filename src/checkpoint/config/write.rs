@@ -70,14 +70,10 @@ fn open_clip(it: &Architecture) -> Value {
 }
 
 fn hugging_face(it: &Architecture) -> Value {
-    let name = |activation| match activation {
-        Activation::QuickGelu => "quick_gelu",
-        Activation::Gelu => "gelu",
-    };
-    let tower = |width: usize, layers: usize, heads: usize, mlp: usize, activation| {
+    let tower = |width: usize, layers: usize, heads: usize, mlp: usize, activation: Activation| {
         json!({
             "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads,
-            "intermediate_size": mlp, "hidden_act": name(activation),
+            "intermediate_size": mlp, "hidden_act": activation.name(),
         })
     };
     let image = &it.image;

@@ -191,6 +191,7 @@ impl<'a> Coordinator<'a> {
                 }
                 _ => self.say(Level::Warning, text),
             },
+            Told::Noticed(level, text) => self.say(level, text),
             Told::Waiting => {}
             Told::Step(worker, unit, done) => self.step(worker, &unit, done),
             Told::Counted(variant, alpha, zeros) => {

@@ -23,9 +23,10 @@ use std::sync::mpsc::{Receiver, channel};
 
 use thiserror::Error;
 
+use super::activation::ActivationProbe;
 use super::command::Command;
 use super::engine::{Engine, EngineError};
-use super::event::{Event, Header, Outcome, Progress};
+use super::event::{Event, Header, Level, Outcome, Progress};
 use super::ids::{AlphaId, VariantId, WorkerId};
 use super::journal::JournalError;
 use super::plan::{Shard, Unit, owed};
@@ -82,7 +83,10 @@ pub fn drive(
     commands: Receiver<Command>,
     sink: &mut dyn Sink,
 ) -> Result<Outcome, DriveError> {
-    let queue = Queue::new(owed(header, shard, state), header, state, factories.len());
+    let units = owed(header, shard, state);
+    let unconfirmed = !units.is_empty() && ActivationProbe::is_owed(state);
+    let queue = Queue::new(units, header, state, factories.len());
+    queue.lock().unconfirmed = unconfirmed;
     let (tell, told) = channel();
     std::thread::scope(|scope| {
         for (index, factory) in factories.into_iter().enumerate() {
@@ -99,6 +103,8 @@ enum Told {
     Ready(WorkerId, String),
     /// Something a person should know.
     Said(WorkerId, String),
+    /// Found out before anything is counted.
+    Noticed(Level, String),
     /// A worker waits: for work, or for the end of a pause.
     Waiting,
     /// So much of the unit in hand is done, from 0 to 1.

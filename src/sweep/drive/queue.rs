@@ -40,6 +40,8 @@ pub(super) struct QueueState {
     pub(super) dropped: Vec<bool>,
     pub(super) cancelled: Vec<bool>,
     pub(super) focus: Option<DatasetId>,
+    /// No worker looks at the activation yet, and one should.
+    pub(super) unconfirmed: bool,
     variants: Vec<Arc<Variant>>,
     probes: Vec<Arc<Probe>>,
     /// What each worker measures.
@@ -217,6 +219,7 @@ impl Queue {
             dropped: Vec::new(),
             cancelled: Vec::new(),
             focus: None,
+            unconfirmed: false,
             variants: Vec::new(),
             probes: Vec::new(),
             current: vec![None; workers],

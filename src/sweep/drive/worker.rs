@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::queue::{Control, End, Job, Queue, QueueState};
 use super::{EngineFactory, Told};
 use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
-use crate::sweep::event::{Bits, Event, Header, Measured};
+use crate::sweep::event::{Bits, Event, Header, Level, Measured};
 use crate::sweep::ids::{CellId, DatasetId, ProbeCell, RoundId, WorkerId};
 use crate::sweep::plan::{Unit, positions};
 use crate::sweep::probe::Probed;
@@ -52,6 +52,7 @@ impl<'a> Worker<'a> {
 
     fn measure_all(&self, mut engine: Box<dyn Engine>) {
         self.pass_on(&mut *engine);
+        self.confirm(&mut *engine);
         let mut announced = None;
         while let Some(job) = self.next() {
             if let Unit::Accuracy { round, .. } = job.unit
@@ -81,6 +82,29 @@ impl<'a> Worker<'a> {
                 return;
             }
         }
+    }
+
+    /// Has the activation probed, by the first worker of a new run. Whatever goes wrong costs this
+    /// answer alone: a device that is lost is found by the first unit.
+    fn confirm(&self, engine: &mut dyn Engine) {
+        // Nobody waits for this flag.
+        let mine = std::mem::take(&mut self.queue.lock().unconfirmed);
+        if !mine || !self.may_begin() {
+            return;
+        }
+        let probe = AssertUnwindSafe(|| engine.probe_activation(&mut Before(self)));
+        let why = match std::panic::catch_unwind(probe) {
+            Ok(Ok(probed)) => {
+                if let Some((level, text)) = probed.map(|it| it.notice()) {
+                    self.tell(Told::Noticed(level, text));
+                }
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic_text(&*panic),
+        };
+        let text = format!("the activation was not compared with the other one: {why}");
+        self.tell(Told::Noticed(Level::Info, text));
     }
 
     /// What the engine has to say.
@@ -132,6 +156,21 @@ impl<'a> Worker<'a> {
                 Control::Stop => return false,
                 _ if state.is_left_out(unit) => return false,
                 Control::Run | Control::Last => {
+                    state.waiting[self.id.index()] = false;
+                    return true;
+                }
+                Control::Hold | Control::Pause => state = self.wait(state),
+            }
+        }
+    }
+
+    /// Before any unit: waits for the start, and while paused; false when the sweep is to end.
+    fn may_begin(&self) -> bool {
+        let mut state = self.queue.lock();
+        loop {
+            match state.control {
+                Control::Stop | Control::Last => return false,
+                Control::Run => {
                     state.waiting[self.id.index()] = false;
                     return true;
                 }
@@ -260,6 +299,15 @@ impl Steer for Steps<'_> {
         let done = if done.is_finite() { done.clamp(0.0, 1.0) } else { 0.0 };
         self.worker.tell(Told::Step(self.worker.id, self.unit.clone(), done));
         self.worker.may_go_on(self.unit)
+    }
+}
+
+/// Asks the queue between the batches of what comes before any unit.
+struct Before<'a>(&'a Worker<'a>);
+
+impl Steer for Before<'_> {
+    fn go_on(&mut self, _: f64) -> bool {
+        self.0.may_begin()
     }
 }
 

@@ -113,6 +113,10 @@ pub struct Checkpoints {
     /// Absent: by configuration file, or by the table of known models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation: Option<Activation>,
+    /// Whether an activation that the spec does not give is compared with the
+    /// other one before a sweep, on a few images at the zero-shot end.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub probe_activation: bool,
     /// Absent: exp(logit_scale) of the zero-shot checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logit_scale: Option<f64>,
@@ -134,6 +138,47 @@ pub enum Activation {
     QuickGelu,
     /// x·Φ(x), exact.
     Gelu,
+}
+
+impl Activation {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::QuickGelu, Self::Gelu];
+
+    /// The one that this is not.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::QuickGelu => Self::Gelu,
+            Self::Gelu => Self::QuickGelu,
+        }
+    }
+
+    /// As a spec and Hugging Face's configurations have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::QuickGelu => "quick_gelu",
+            Self::Gelu => "gelu",
+        }
+    }
+
+    /// As people write it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::QuickGelu => "QuickGELU",
+            Self::Gelu => "GELU",
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_yes(it: &bool) -> bool {
+    *it
 }
 
 /// `[sweep]`.

@@ -11,8 +11,9 @@ use alphascope::dataset::{Tokenizer, prompts};
 use alphascope::inputs::Inputs;
 use alphascope::sparsify::Plan;
 use alphascope::sweep::engine::Engine;
+use alphascope::sweep::event::Level;
 use alphascope::sweep::ids::{Alpha, DatasetId};
-use alphascope::sweep::spec::{Spec, Variant};
+use alphascope::sweep::spec::{Activation, Spec, Variant};
 use alphascope::torch::device::DeviceChoice;
 use alphascope::torch::engine::TorchEngine;
 use alphascope::torch::heads::ClassPrompts;
@@ -162,6 +163,19 @@ fn every_pair_measures_what_open_clip_measures() {
             );
         }
     }
+}
+
+/// It is too small a model to tell the two apart, and its own activation is not contradicted.
+#[test]
+fn its_activation_stands() {
+    let inputs = inputs("demo.toml");
+    let mut engine = TorchEngine::new(Arc::clone(&inputs), DeviceChoice::Cpu).unwrap();
+    let probe = engine.probe_activation(&mut ()).unwrap().unwrap();
+    assert_eq!((probe.used, probe.images, probe.templates), (Activation::Gelu, 256, None));
+    assert_eq!(probe.notice().0, Level::Info, "{probe:?}");
+    engine.set_point(Alpha::ZERO_SHOT, &Variant::dense()).unwrap();
+    let counted = engine.evaluate(DatasetId(0), 0..256).unwrap();
+    assert_eq!(probe.correct, counted.hit.iter().filter(|&&hit| hit).count());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use alphascope::checkpoint::arch::Source;
 use alphascope::checkpoint::config::ModelConfig;
 use alphascope::checkpoint::{Checkpoint, Overrides, Pair, describe, known};
 use alphascope::inputs::Inputs;
@@ -294,6 +295,17 @@ fn statistics_are_recomputed_at_each_point() {
     }
     let engine = engine(&folder, BatchNorm::Recompute);
     assert!(engine.notices().iter().any(|n| n.contains("first 18 images of `set`")));
+}
+
+/// Of GELU and QuickGELU a ResNet's image tower has neither: with a stored head there is nothing to
+/// compare, wherever the activation came from.
+#[test]
+fn with_a_stored_head_no_activation_is_in_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut inputs = inputs(&folder, BatchNorm::Interpolate).unwrap();
+    inputs.pair.architecture.sources.activation = Source::Assumed("nothing says".into());
+    let mut engine = TorchEngine::new(Arc::new(inputs), DeviceChoice::Cpu).unwrap();
+    assert_eq!(engine.probe_activation(&mut ()).unwrap(), None);
 }
 
 #[test]

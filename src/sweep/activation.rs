@@ -35,6 +35,16 @@ pub struct ActivationProbe {
 }
 
 impl ActivationProbe {
+    /// Adds images: whether each is right with the activation in force, and with the other one.
+    pub fn add(&mut self, hits: impl IntoIterator<Item = (bool, bool)>) {
+        for (ours, others) in hits {
+            self.images += 1;
+            self.correct += usize::from(ours);
+            self.gained += usize::from(!ours && others);
+            self.lost += usize::from(ours && !others);
+        }
+    }
+
     /// What a person should hear of it: a warning where the other activation does better by more
     /// than chance (McNemar's exact test, p < 0.01).
     #[must_use]

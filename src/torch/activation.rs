@@ -1,6 +1,7 @@
 //! Which activation fits the weights: the zero-shot end with both, on a few images.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tch::Device;
 
@@ -10,7 +11,7 @@ use super::heads::{ClassPrompts, Head};
 use super::model::Towers;
 use super::scores::score;
 use crate::checkpoint::arch::Source;
-use crate::dataset::Dataset;
+use crate::dataset::{Crop, Dataset};
 use crate::inputs::{Inputs, LoadedDataset};
 use crate::sweep::activation::ActivationProbe;
 use crate::sweep::engine::{Engine, EngineError, Steer};
@@ -23,6 +24,12 @@ const IMAGES: usize = 256;
 /// Prompts of each head at most, but one a class at least: a thousand classes with eighty
 /// templates would take longer than all the images.
 const PROMPTS: usize = 1024;
+
+/// Images between two looks at the clock and at what people ask: a large model is slow on a CPU.
+const STEP: usize = 32;
+
+/// No step begins later than this: a curve is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const DOING: &str = "compare the activations at the zero-shot end";
 
@@ -64,62 +71,58 @@ impl TorchEngine {
         &mut self,
         steer: &mut dyn Steer,
     ) -> Result<Option<ActivationProbe>, EngineError> {
+        let began = Instant::now();
         let inputs = Arc::clone(&self.inputs);
         let Some(used) = in_question(&inputs) else { return Ok(None) };
         let Some((id, loaded)) = first_dataset(&inputs) else { return Ok(None) };
-        let images = loaded.order.len().min(IMAGES);
-        let Some(ours) = self.hits_with(used, id, loaded, 0.0, steer)? else { return Ok(None) };
-        let Some(others) = self.hits_with(used.other(), id, loaded, 0.5, steer)? else {
-            return Ok(None);
-        };
-        let count = |wanted: (bool, bool)| {
-            std::iter::zip(&ours, &others).filter(|&(&a, &b)| (a, b) == wanted).count()
-        };
-        let (there, all) = (templates(&loaded.dataset), loaded.dataset.templates().len());
-        Ok((images > 0).then(|| ActivationProbe {
-            used,
-            source: inputs.pair.architecture.sources.activation.to_string(),
-            dataset: loaded.dataset.name().to_string(),
-            templates: (has_zero_shot_head(&inputs) && there < all).then_some((there, all)),
-            images,
-            correct: ours.iter().filter(|&&hit| hit).count(),
-            gained: count((false, true)),
-            lost: count((true, false)),
-        }))
-    }
-
-    /// Which of the first images of a dataset's order are right; `None` when it was left. `begun`:
-    /// what is done when it begins, of two halves.
-    fn hits_with(
-        &mut self,
-        activation: Activation,
-        id: DatasetId,
-        loaded: &LoadedDataset,
-        begun: f64,
-        steer: &mut dyn Steer,
-    ) -> Result<Option<Vec<bool>>, EngineError> {
-        let inputs = Arc::clone(&self.inputs);
-        if !steer.go_on(begun) {
+        let LoadedDataset { dataset, order, .. } = loaded;
+        if !steer.go_on(0.0) {
             return Ok(None);
         }
         // Where the engine stands is where its weights stand.
         self.set_point(Alpha::ZERO_SHOT, &Variant::dense())?;
         let wrong = |error| sorted(error, DOING);
-        let mut towers = self.model.with_activation(activation, Alpha::ZERO_SHOT).map_err(wrong)?;
-        let head = self.head_with(&towers, id, loaded).map_err(wrong)?;
-        let images = &loaded.order[..loaded.order.len().min(IMAGES)];
-        let mut hits = Vec::with_capacity(images.len());
-        for batch in images.chunks(inputs.spec.sweep.batch.max(1)) {
-            if !steer.go_on(begun + 0.5 * hits.len() as f64 / images.len() as f64) {
+        let mut ours = self.trial(used, id, loaded).map_err(wrong)?;
+        let mut others = self.trial(used.other(), id, loaded).map_err(wrong)?;
+        let (there, all) = (templates(dataset), dataset.templates().len());
+        let mut probe = ActivationProbe {
+            used,
+            source: inputs.pair.architecture.sources.activation.to_string(),
+            dataset: dataset.name().to_string(),
+            templates: (has_zero_shot_head(&inputs) && there < all).then_some((there, all)),
+            images: 0,
+            correct: 0,
+            gained: 0,
+            lost: 0,
+        };
+        let images = &order[..order.len().min(IMAGES)];
+        for batch in images.chunks(STEP) {
+            if probe.images > 0 && began.elapsed() > PATIENCE {
+                break;
+            }
+            if !steer.go_on(probe.images as f64 / images.len() as f64) {
                 return Ok(None);
             }
-            let pixels = inputs.cache.pixels(id, &loaded.dataset, batch);
+            let pixels = inputs.cache.pixels(id, dataset, batch);
             let pixels = pixels.map_err(|error| EngineError::Data(error.to_string()))?;
-            let labels: Vec<usize> = batch.iter().map(|&it| loaded.dataset.label(it)).collect();
-            let features = towers.features(&pixels).map_err(wrong)?;
-            hits.extend(hits_of(&head, &features, &labels).map_err(wrong)?);
+            let labels: Vec<usize> = batch.iter().map(|&image| dataset.label(image)).collect();
+            let hits = ours.hits(&pixels, &labels).map_err(wrong)?;
+            let others = others.hits(&pixels, &labels).map_err(wrong)?;
+            probe.add(std::iter::zip(hits, others));
         }
-        Ok(Some(hits))
+        Ok((probe.images > 0).then_some(probe))
+    }
+
+    /// Towers with this activation, and the class weights that go with them.
+    fn trial(
+        &mut self,
+        activation: Activation,
+        id: DatasetId,
+        loaded: &LoadedDataset,
+    ) -> Result<Trial, TorchError> {
+        let towers = self.model.with_activation(activation, Alpha::ZERO_SHOT)?;
+        let head = self.head_with(&towers, id, loaded)?;
+        Ok(Trial { towers, head })
     }
 
     /// The class weights at the zero-shot end that go with these towers.
@@ -142,18 +145,26 @@ impl TorchEngine {
     }
 }
 
-fn hits_of(head: &Head, features: &tch::Tensor, labels: &[usize]) -> Result<Vec<bool>, TorchError> {
-    let classes = head.classes();
-    if let Some(label) = labels.iter().find(|&&label| label >= classes) {
-        let text = format!("{DOING}: expected labels under {classes}, got {label}");
-        return Err(TorchError::Input(text));
+/// The zero-shot end with one activation.
+struct Trial {
+    towers: Towers,
+    head: Head,
+}
+
+impl Trial {
+    /// Which of the images are right.
+    fn hits(&mut self, pixels: &[Crop], labels: &[usize]) -> Result<Vec<bool>, TorchError> {
+        let classes = self.head.classes();
+        if let Some(label) = labels.iter().find(|&&label| label >= classes) {
+            let text = format!("{DOING}: expected labels under {classes}, got {label}");
+            return Err(TorchError::Input(text));
+        }
+        let features = self.towers.features(pixels)?;
+        let logits = guarded("compute logits", || {
+            let logits = self.head.logits(&features)?.f_to_device(Device::Cpu)?.f_contiguous()?;
+            Vec::<f32>::try_from(logits.f_view(-1)?)
+        })?;
+        let not_finite = |_| TorchError::Input(format!("{DOING}: a logit is not finite"));
+        score(&logits, classes, labels).map(|it| it.hit).map_err(not_finite)
     }
-    let logits = guarded("compute logits", || {
-        let logits = head.logits(features)?.f_to_device(Device::Cpu)?.f_contiguous()?;
-        Vec::<f32>::try_from(logits.f_view(-1)?)
-    })?;
-    let scored = score(&logits, classes, labels);
-    scored
-        .map(|it| it.hit)
-        .map_err(|_| TorchError::Input(format!("{DOING}: a logit is not finite")))
 }

@@ -360,6 +360,7 @@ impl Show {
                 format!("{name}{}{variant}", at(cell.alpha, state))
             }
             Task::Probe(cell) => place(cell, state),
+            Task::Activation => "both activations at the zero-shot end".into(),
         };
         let rate = progress.rate.map_or_else(String::new, |rate| {
             let left = progress.images_total.saturating_sub(progress.images_done) as f64;

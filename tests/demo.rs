@@ -69,9 +69,12 @@ fn fixture<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_str(&text).unwrap()
 }
 
-fn inputs(spec: &str) -> Arc<Inputs> {
-    let path = root().join("assets/demo").join(spec);
-    Arc::new(Inputs::open(Spec::load(&path).unwrap()).unwrap())
+fn spec(name: &str) -> Spec {
+    Spec::load(&root().join("assets/demo").join(name)).unwrap()
+}
+
+fn inputs(name: &str) -> Arc<Inputs> {
+    Arc::new(Inputs::open(spec(name)).unwrap())
 }
 
 #[test]
@@ -168,7 +171,9 @@ fn every_pair_measures_what_open_clip_measures() {
 /// It is too small a model to tell the two apart, and its own activation is not contradicted.
 #[test]
 fn its_activation_stands() {
-    let inputs = inputs("demo.toml");
+    let mut spec = spec("demo.toml");
+    spec.checkpoints.probe_activation = true;
+    let inputs = Arc::new(Inputs::open(spec).unwrap());
     let mut engine = TorchEngine::new(Arc::clone(&inputs), DeviceChoice::Cpu).unwrap();
     let probe = engine.probe_activation(&mut ()).unwrap().unwrap();
     assert_eq!((probe.used, probe.images, probe.templates), (Activation::Gelu, 256, None));

@@ -153,15 +153,18 @@ pub enum Task {
     Accuracy(CellId),
     /// A probe.
     Probe(ProbeCell),
+    /// Both activations, before any of these.
+    Activation,
 }
 
 impl Task {
-    /// The point it is at.
+    /// The point it is at, where that is one of the grid's.
     #[must_use]
-    pub fn alpha(self) -> AlphaId {
+    pub fn alpha(self) -> Option<AlphaId> {
         match self {
-            Self::Accuracy(cell) => cell.alpha,
-            Self::Probe(cell) => cell.alpha,
+            Self::Accuracy(cell) => Some(cell.alpha),
+            Self::Probe(cell) => Some(cell.alpha),
+            Self::Activation => None,
         }
     }
 
@@ -171,6 +174,7 @@ impl Task {
         match self {
             Self::Accuracy(cell) => cell.variant,
             Self::Probe(cell) => cell.variant,
+            Self::Activation => VariantId::DENSE,
         }
     }
 }

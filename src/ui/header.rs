@@ -307,8 +307,9 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
         unit(" forward passes"),
     ]);
     if let Some(text) = latest.filter(|_| !model.resting()).and_then(|it| now(model, it.task)) {
-        // A probe says more here than the counts, which are of accuracy alone.
-        let at = if matches!(latest.map(|it| it.task), Some(Task::Probe(_))) { 1 } else { 9 };
+        // Others say more here than the counts, which are of accuracy alone.
+        let counted = matches!(latest.map(|it| it.task), Some(Task::Accuracy(_)));
+        let at = if counted { 9 } else { 1 };
         let part = vec![unit("now "), number(paint::cut(theme, &text, 44))];
         parts.insert(at.min(parts.len()), part);
     }
@@ -317,7 +318,6 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
 
 /// What a worker has in hand, in words.
 fn now(model: &Model, task: Task) -> Option<String> {
-    let alpha = model.board.alphas.get(task.alpha().index()).copied()?;
     let what = match task {
         Task::Accuracy(cell) => model.board.curves.get(cell.dataset.index())?.name.clone(),
         Task::Probe(cell) => {
@@ -330,7 +330,9 @@ fn now(model: &Model, task: Task) -> Option<String> {
             };
             format!("{kind} {layer}")
         }
+        Task::Activation => return Some("both activations at the zero-shot end".into()),
     };
+    let alpha = model.board.alphas.get(task.alpha()?.index()).copied()?;
     let variant = model.run.variants().get(task.variant().index());
     let variant = variant.filter(|_| task.variant() != VariantId::DENSE);
     let of = variant.map_or_else(String::new, |it| format!(", {}", it.name));

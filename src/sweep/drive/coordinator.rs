@@ -11,7 +11,7 @@ use super::{DriveError, Sink, Told};
 use crate::sweep::command::Command;
 use crate::sweep::doctor::{self, Step};
 use crate::sweep::event::{Event, Header, Level, Outcome, Progress};
-use crate::sweep::ids::{VariantId, WorkerId};
+use crate::sweep::ids::{Task, VariantId, WorkerId};
 use crate::sweep::journal::JournalError;
 use crate::sweep::plan::{Shard, Unit, owed};
 use crate::sweep::state::SweepState;
@@ -194,6 +194,10 @@ impl<'a> Coordinator<'a> {
             Told::Noticed(level, text) => self.say(level, text),
             Told::Waiting => {}
             Told::Step(worker, unit, done) => self.step(worker, &unit, done),
+            Told::Comparing(worker) if self.started => {
+                self.advance(worker, Task::Activation, None);
+            }
+            Told::Comparing(_) => {}
             Told::Counted(variant, alpha, zeros) => {
                 if self.state.zeros(variant, alpha).is_none() {
                     self.emit(Event::Sparsified { variant, alpha, zeros });
@@ -330,14 +334,19 @@ impl<'a> Coordinator<'a> {
 
     fn step(&mut self, worker: WorkerId, unit: &Unit, done: f64) {
         self.meter.step(worker, (unit.cost() as f64 * done) as u64, Instant::now());
+        self.advance(worker, unit.task(), self.meter.rate());
+    }
+
+    /// Tells what a worker has in hand.
+    fn advance(&mut self, worker: WorkerId, task: Task, rate: Option<f64>) {
         let images_total = self.meter.whole() + self.queue.lock().work_left();
         let images_done = self.meter.done();
         self.sink.progress(Progress {
             worker,
-            task: unit.task(),
+            task,
             images_done,
             images_total: images_total.max(images_done),
-            rate: self.meter.rate(),
+            rate,
         });
     }
 }

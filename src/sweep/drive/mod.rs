@@ -107,6 +107,8 @@ enum Told {
     Noticed(Level, String),
     /// A worker waits: for work, or for the end of a pause.
     Waiting,
+    /// Both activations are compared.
+    Comparing(WorkerId),
     /// So much of the unit in hand is done, from 0 to 1.
     Step(WorkerId, Unit, f64),
     /// Zeros of a variant at a point: some other worker may have told them too.

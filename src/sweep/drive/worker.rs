@@ -307,7 +307,11 @@ struct Before<'a>(&'a Worker<'a>);
 
 impl Steer for Before<'_> {
     fn go_on(&mut self, _: f64) -> bool {
-        self.0.may_begin()
+        let on = self.0.may_begin();
+        if on {
+            self.0.tell(Told::Comparing(self.0.id));
+        }
+        on
     }
 }
 

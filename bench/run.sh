@@ -31,6 +31,7 @@ for source in bench/*.rs; do
     section "$name" cargo_bench "$name"
 done
 
+section first-curve scripts/first_curve.py target/release/alphascope --demo --out "$(mktemp -d)/run"
 section waiting bench/waiting.sh
 
 # -- Side by side with PyTorch: every bench/*.py, on the same machine right after.

@@ -318,9 +318,13 @@ impl Loop {
             self.theme = Theme::of(self.model.look);
         }
         let (model, theme) = (&self.model, &self.theme);
-        if let Err(error) = screen.draw(|frame| ui::view(model, theme, frame)) {
-            tracing::error!("cannot draw: {error}");
-            self.hung_up(screen);
+        match screen.draw(|frame| ui::view(model, theme, frame)) {
+            Ok(bytes) if data => self.gate.sent(bytes, screen.size().area()),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!("cannot draw: {error}");
+                self.hung_up(screen);
+            }
         }
     }
 }

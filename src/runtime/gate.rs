@@ -7,6 +7,14 @@ pub const KEYS: Duration = Duration::from_millis(33);
 /// Shortest time between two frames that show new data (10 a second).
 pub const DATA: Duration = Duration::from_millis(100);
 
+/// Bytes a second that new data may take at 80x24, and as many for each cell of
+/// other sizes: with what SSH adds, a slow line stays under 5 kB/s.
+const BYTES: f64 = 4000.0;
+/// Cells that [`BYTES`] is for.
+const CELLS: f64 = 80.0 * 24.0;
+/// However much was written, new data waits no longer than this for the line.
+const LINE: Duration = Duration::from_secs(1);
+
 /// What waits to be drawn, and when the last frames were.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gate {
@@ -16,6 +24,8 @@ pub struct Gate {
     last_data: Option<Instant>,
     /// Taking new data in took so long the last time.
     took: Duration,
+    /// The line needs so long for the last frame with new data.
+    sent: Duration,
 }
 
 impl Gate {
@@ -35,10 +45,16 @@ impl Gate {
         self.took = time;
     }
 
+    /// A frame with new data took so many bytes, on a screen of so many cells.
+    pub fn sent(&mut self, bytes: u64, cells: u32) {
+        let rate = BYTES * f64::from(cells.max(1)) / CELLS;
+        self.sent = Duration::from_secs_f64(bytes as f64 / rate).min(LINE);
+    }
+
     /// Until new data may be taken in again: it has a fifth of the time at most,
-    /// the rest is for keys.
+    /// the rest is for keys; and no more of the line than a slow one has.
     fn gap(&self) -> Duration {
-        DATA.max(4 * self.took)
+        DATA.max(4 * self.took).max(self.sent)
     }
 
     /// When the next frame is due; `None`: nothing waits, so nothing wakes.
@@ -116,6 +132,25 @@ mod tests {
         gate.took(Duration::from_millis(1));
         gate.data();
         assert_eq!(gate.due(later), Some(later + DATA));
+    }
+
+    #[test]
+    fn a_slow_line_is_not_filled() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        for (columns, rows, bytes, gap) in
+            [(80, 24, 1200, 300), (160, 48, 1200, 100), (80, 24, 100_000, 1000)]
+        {
+            let mut gate = Gate::default();
+            gate.data();
+            assert!(gate.draw(at(0)));
+            gate.sent(bytes, columns * rows);
+            gate.data();
+            assert_eq!(gate.due(at(1)), Some(at(gap)), "{columns}x{rows}, {bytes} bytes");
+            // A key does not wait for the line.
+            gate.key();
+            assert_eq!(gate.due(at(1)), Some(at(1)));
+        }
     }
 
     #[test]

@@ -248,6 +248,34 @@ fn the_name_and_the_numbers_are_of_one_variant() {
 }
 
 #[test]
+fn shift_and_an_arrow_select_several() {
+    let mut model = measured();
+    type_in(&mut model, "2");
+    let picked = |model: &Model| -> Vec<String> {
+        let name = |id: &LayerId| model.run.layer(*id).unwrap().name.clone();
+        model.layers.picked.iter().map(name).collect()
+    };
+    press(&mut model, Key::Down);
+    for _ in 0..2 {
+        press(&mut model, Key::ShiftDown);
+    }
+    assert_eq!(picked(&model), ["stem", "block.0", "block.1"]);
+    let asked = type_in(&mut model, " ");
+    let [Command::AddVariant { variant }] = &asked[..] else { unreachable!("{asked:?}") };
+    assert_eq!(variant.sparsify.len(), 3);
+    press(&mut model, Key::Esc);
+    // It stops at the ends, where an arrow alone goes round; all layers at once are no layer.
+    for _ in 0..9 {
+        press(&mut model, Key::ShiftUp);
+    }
+    assert_eq!(picked(&model), ["stem", "block.0", "block.1"]);
+    // Elsewhere Shift changes nothing.
+    type_in(&mut model, "4");
+    press(&mut model, Key::ShiftDown);
+    assert_eq!((model.tab, model.layers.picked.len()), (Tab::Compare, 3));
+}
+
+#[test]
 fn stragglers_are_selected_with_one_key_and_toggled_together() {
     let mut model = measured();
     type_in(&mut model, "2g");

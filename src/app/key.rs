@@ -29,6 +29,10 @@ pub enum Key {
     Up,
     /// Cursor down.
     Down,
+    /// Shift and cursor up.
+    ShiftUp,
+    /// Shift and cursor down.
+    ShiftDown,
     /// Cursor left.
     Left,
     /// Cursor right.
@@ -43,6 +47,19 @@ pub enum Key {
     PageDown,
     /// F1 … F12.
     F(u8),
+}
+
+impl Key {
+    /// The same key without Shift; `None` where Shift makes another character of it, or
+    /// was not held.
+    #[must_use]
+    pub fn without_shift(self) -> Option<Self> {
+        match self {
+            Self::ShiftUp => Some(Self::Up),
+            Self::ShiftDown => Some(Self::Down),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Key {
@@ -64,6 +81,8 @@ impl fmt::Display for Key {
             Self::Insert => "insert",
             Self::Up => "up",
             Self::Down => "down",
+            Self::ShiftUp => "shift-up",
+            Self::ShiftDown => "shift-down",
             Self::Left => "left",
             Self::Right => "right",
             Self::Home => "home",

@@ -214,6 +214,11 @@ pub fn bindings() -> impl Iterator<Item = &'static Binding> {
 /// shadow everything but the keys that redraw, suspend or leave.
 #[must_use]
 pub fn action(context: Context, key: Key) -> Option<Action> {
+    let shifted = || bound(context, key.without_shift()?);
+    bound(context, key).or_else(shifted)
+}
+
+fn bound(context: Context, key: Key) -> Option<Action> {
     let find =
         |wanted: Context| bindings().find(|row| row.context == wanted && row.keys.contains(&key));
     let own = find(context).map(|row| row.action);

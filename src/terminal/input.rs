@@ -124,6 +124,8 @@ fn key(event: KeyEvent) -> Option<Key> {
         KeyCode::Backspace => Key::Backspace,
         KeyCode::Delete => Key::Delete,
         KeyCode::Insert => Key::Insert,
+        KeyCode::Up if with(KeyModifiers::SHIFT) => Key::ShiftUp,
+        KeyCode::Down if with(KeyModifiers::SHIFT) => Key::ShiftDown,
         KeyCode::Up => Key::Up,
         KeyCode::Down => Key::Down,
         KeyCode::Left => Key::Left,
@@ -161,6 +163,7 @@ mod tests {
         );
         assert_eq!(press(KeyCode::Char('b'), KeyModifiers::ALT), Some(Input::Key(Key::Alt('b'))));
         assert_eq!(press(KeyCode::Tab, KeyModifiers::SHIFT), Some(Input::Key(Key::BackTab)));
+        assert_eq!(press(KeyCode::Up, KeyModifiers::SHIFT), Some(Input::Key(Key::ShiftUp)));
         assert_eq!(press(KeyCode::F(1), none), Some(Input::Key(Key::F(1))));
         assert_eq!(press(KeyCode::CapsLock, none), None);
     }

@@ -114,10 +114,14 @@ fn whole(rest: &str) -> Piece {
 fn sequence(text: &str) -> Piece {
     let numbers = text.trim_end_matches(|letter: char| !letter.is_ascii_digit() && letter != ';');
     let end = &text[numbers.len()..];
-    // Modifiers come second: an arrow with Shift is an arrow here.
-    let first = numbers.split(';').next().and_then(|it| it.parse().ok());
+    // Modifiers come second, one more than their bits: 2 is Shift alone.
+    let mut parts = numbers.split(';');
+    let first = parts.next().and_then(|it| it.parse().ok());
+    let shift = parts.next() == Some("2");
     let known = match (end, first) {
         ("", _) => return Piece::Part,
+        ("A", _) if shift => Some(Key::ShiftUp),
+        ("B", _) if shift => Some(Key::ShiftDown),
         ("~", Some(number)) => numbered(number),
         (end, _) => named(end),
     };
@@ -209,6 +213,9 @@ mod tests {
         let keys = [
             ("[A", Key::Up),
             ("[B", Key::Down),
+            ("[1;2A", Key::ShiftUp),
+            ("[1;2B", Key::ShiftDown),
+            ("[1;5B", Key::Down),
             ("[C", Key::Right),
             ("[D", Key::Left),
             ("[H", Key::Home),

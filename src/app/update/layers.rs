@@ -67,6 +67,8 @@ pub(super) fn act(model: &mut Model, act: LayersAct) -> Vec<Effect> {
                 step(model, 1);
             }
         }
+        LayersAct::ExtendUp => extend(model, -1),
+        LayersAct::ExtendDown => extend(model, 1),
         LayersAct::Together => together(model),
         LayersAct::PickStragglers => pick_stragglers(model),
         LayersAct::Toggle => return toggle(model),
@@ -97,6 +99,17 @@ fn step(model: &mut Model, by: isize) {
         by => at.saturating_add_signed(by).min(last),
     };
     model.layers.at = Some(ring[to]);
+}
+
+/// Selects the highlighted row and its neighbour, which is highlighted then; stops at
+/// the ends.
+fn extend(model: &mut Model, by: isize) {
+    let ring = ring(model);
+    let at = model.layers.at.and_then(|at| ring.iter().position(|it| *it == at)).unwrap_or(0);
+    let next = at.checked_add_signed(by).filter(|&next| next < ring.len());
+    model.layers.picked.extend(highlighted(model));
+    model.layers.at = next.and_then(|next| ring.get(next)).copied().or(model.layers.at);
+    model.layers.picked.extend(highlighted(model));
 }
 
 fn back(model: &mut Model) {

@@ -39,8 +39,8 @@ const WAITING: [&str; 2] = ["OMP_WAIT_POLICY", TURNS];
 ///
 /// libtorch's threads meet after each operation and spin for milliseconds by default. On a machine
 /// with other work a thread that lost its core is waited for by threads that burn theirs: a sweep
-/// took 12 times as long (see `bench/RESULTS.md`). The choice is only read from the environment, and
-/// before `main`.
+/// took three times as long and more (see `bench/RESULTS.md`). The choice is only read from the
+/// environment, and before `main`.
 pub fn sleep_soon() {
     if cfg!(not(target_os = "linux")) || WAITING.iter().any(|it| std::env::var_os(it).is_some()) {
         return;

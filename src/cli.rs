@@ -263,11 +263,13 @@ pub fn main() -> ExitCode {
         }
     };
     #[cfg(feature = "torch")]
-    if cli.computes() {
-        crate::torch::threads::sleep_soon();
-    }
+    let anew = if cli.computes() { crate::torch::threads::sleep_soon() } else { Ok(()) };
     if let Some(folder) = config::state_dir() {
         crate::log::start(&folder);
+    }
+    #[cfg(feature = "torch")]
+    if let Err(text) = anew {
+        tracing::warn!("{text}");
     }
     // A file that may not grow further is an error that can be waited for, not
     // the end of the program.

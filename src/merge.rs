@@ -143,7 +143,7 @@ pub fn merge(request: &Request) -> Result<Summary, MergeError> {
     let mut zeros = Vec::new();
     checkpoint::write(out, *dialect, *dtype, &tensors, &metadata, |name| {
         ends.at(name, *alpha, &plan, &request.twin, &mut zeros)
-            .and_then(|tensor| finite(out, name, *alpha, tensor))
+            .and_then(|tensor| finite(ends.not_finite(name).unwrap_or(out), name, *alpha, tensor))
     })?;
     let bytes = std::fs::metadata(out)
         .map_err(|source| CheckpointError::Read { path: out.clone(), source })?
@@ -237,6 +237,14 @@ impl Ends {
         all
     }
 
+    /// The file that holds a number of this tensor that is none; `None`: neither.
+    fn not_finite(&self, name: &str) -> Option<&Path> {
+        let wrong = |file: &&&Checkpoint| {
+            file.get(name).is_some_and(|tensor| tensor.first_not_finite().is_some())
+        };
+        [&self.zeroshot, &self.finetuned].iter().find(wrong).map(|file| file.path())
+    }
+
     fn has_logit_scale(&self) -> bool {
         self.zeroshot.has("logit_scale") || self.finetuned.has("logit_scale")
     }
@@ -265,6 +273,10 @@ impl Ends {
             tensor: name.into(),
             message: "it is in neither file".into(),
         };
+        if name == "logit_scale" {
+            logit_scale::own(&self.zeroshot)?;
+            logit_scale::own(&self.finetuned)?;
+        }
         let (zero, one) = (self.end(End::ZeroShot, name), self.end(End::FineTuned, name));
         let (zero, one) = match (zero, one) {
             (Some(zero), Some(one)) => (zero, one),

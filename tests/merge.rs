@@ -187,6 +187,19 @@ fn logit_scales_that_move_are_merged_too() {
 }
 
 #[test]
+fn logit_scales_that_a_sweep_refuses_are_refused() {
+    for (shape, values) in [(vec![], vec![60000.0_f32]), (vec![2], vec![1.0, 2.0])] {
+        let odd = Weights::from([("logit_scale".to_string(), (shape, values))]);
+        let world = world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);
+        world::save(&world.folder.path().join("ft.safetensors"), &[image_tower(2), odd]);
+        let asked = request(&world, 0.5, &Variant::dense(), "out.safetensors");
+        let error = merge(&asked).unwrap_err().to_string();
+        assert!(error.contains("ft.safetensors") && error.contains("logit_scale"), "{error}");
+        assert!(!asked.out.exists());
+    }
+}
+
+#[test]
 fn other_types_are_rounded_once() {
     let world = world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);
     let dense = Variant::dense();

@@ -98,7 +98,7 @@ impl LogitScale {
 ///
 /// # Errors
 /// When it is not the logarithm of one positive number.
-pub(super) fn own(file: &Checkpoint) -> Result<Option<f64>, CheckpointError> {
+pub(crate) fn own(file: &Checkpoint) -> Result<Option<f64>, CheckpointError> {
     let Some(tensor) = file.get("logit_scale") else { return Ok(None) };
     let wrong = |message: String| CheckpointError::Tensor {
         path: file.path().into(),

@@ -204,11 +204,10 @@ impl Walk<'_> {
                 continue;
             }
             let path = entry.path();
-            // A link to nowhere is left out; a pipe would be waited for.
-            let Ok(kind) = fs::metadata(&path) else { continue };
-            if kind.is_dir() {
+            // A link to nowhere or a pipe under an image's name is an image that cannot be read.
+            if fs::metadata(&path).is_ok_and(|kind| kind.is_dir()) {
                 self.folder(&path, depth + 1)?;
-            } else if kind.is_file() && is_image(&name) {
+            } else if is_image(&name) {
                 let key = path.strip_prefix(self.root).unwrap_or(&path);
                 self.files.push((key.to_string_lossy().into_owned(), path));
             }
@@ -254,6 +253,18 @@ mod tests {
         assert_eq!(label(&folder, "10/a.png"), 2);
         folder.label_by_number();
         assert_eq!(label(&folder, "10/a.png"), 10);
+    }
+
+    #[test]
+    fn links_to_nowhere_are_images_that_cannot_be_read() {
+        let dir = tree(&["a/1.png", "b/1.png"]);
+        for (to, name) in [("/nowhere/2.png", "b/2.png"), ("/nowhere/notes", "b/notes")] {
+            std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+        }
+        let folder = list(&[dir.path().into()], dir.path()).unwrap();
+        let mut keys: Vec<&str> = folder.entries.iter().map(|e| e.key.as_str()).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["a/1.png", "b/1.png", "b/2.png"]);
     }
 
     #[test]

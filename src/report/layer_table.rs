@@ -43,9 +43,13 @@ pub(super) fn layer_tables(state: &SweepState) -> Vec<LayerTable> {
 }
 
 fn layer_table(state: &SweepState, units: Layers) -> LayerTable {
-    let sharp = stats::latest(state, VariantId::DENSE, |probe| {
-        matches!(probe, Probe::Sharpness { .. }) && probe.layers() == units
-    });
+    let of = |units| {
+        stats::latest(state, VariantId::DENSE, |probe| {
+            matches!(probe, Probe::Sharpness { .. }) && probe.layers() == units
+        })
+    };
+    // Of all layers at once alone, where nothing else was asked.
+    let sharp = of(units).or_else(|| of(Layers::None));
     let shown = shown(state);
     let mut heads = vec!["layer".to_string(), "moved".into()];
     heads.extend(
@@ -127,17 +131,28 @@ fn shown(state: &SweepState) -> Vec<AlphaId> {
 /// `0.012±0.001`, with as many decimals as tell it from 0.
 fn rise(it: &stats::Sharpness) -> String {
     let value = it.rise.value;
+    let mark =
+        if it.frozen > 0 && it.frozen.saturating_mul(100) > it.parameters { "°" } else { "" };
     let decimals = match value.abs() {
         v if v >= 10.0 => 1,
         v if v >= 1.0 => 2,
         v if v >= 0.01 || v == 0.0 => 3,
-        _ => 5,
+        v if v >= 0.001 => 4,
+        _ => return small(it, mark),
     };
-    let mark =
-        if it.frozen > 0 && it.frozen.saturating_mul(100) > it.parameters { "°" } else { "" };
     let text = match it.rise.stderr {
         Some(stderr) => format!("{value:.decimals$}±{stderr:.decimals$}{mark}"),
         None => format!("{value:.decimals$}{mark}"),
+    };
+    text.replace('-', "−")
+}
+
+/// Under a thousandth of a nat: two digits and a power of ten.
+fn small(it: &stats::Sharpness, mark: &str) -> String {
+    let value = it.rise.value;
+    let text = match it.rise.stderr {
+        Some(stderr) => format!("{value:.1e}±{stderr:.1e}{mark}"),
+        None => format!("{value:.1e}{mark}"),
     };
     text.replace('-', "−")
 }

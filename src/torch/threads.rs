@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use super::cpu::Cpu;
@@ -40,22 +41,42 @@ const WAITING: [&str; 2] = ["OMP_WAIT_POLICY", TURNS];
 /// libtorch's threads meet after each operation and spin for milliseconds by default. On a machine
 /// with other work a thread that lost its core is waited for by threads that burn theirs: a sweep
 /// took three times as long and more (see `bench/RESULTS.md`). The choice is only read from the
-/// environment, and before `main`.
-pub fn sleep_soon() {
+/// environment, and before `main`. Where the program was handed to the dynamic loader by name, it
+/// cannot be started by its own, and nothing is done.
+///
+/// # Errors
+/// What went wrong in words, for the log; threads spin then.
+pub fn sleep_soon() -> Result<(), String> {
     if cfg!(not(target_os = "linux")) || WAITING.iter().any(|it| std::env::var_os(it).is_some()) {
-        return;
+        return Ok(());
     }
     let mut arguments = std::env::args_os();
-    let Ok(program) = crate::background::program() else { return };
+    let failed = |error| format!("cannot start anew with {TURNS}={FEW}: {error}");
+    let program = crate::background::program().map_err(failed)?;
+    if is_loader(&program) {
+        return Ok(());
+    }
     let name = arguments.next().unwrap_or_else(|| OsString::from("alphascope"));
-    // It only comes back where it failed: then threads spin.
-    let error = Command::new(program).arg0(name).args(arguments).env(TURNS, FEW).exec();
-    tracing::warn!("cannot start anew with {TURNS}={FEW}: {error}");
+    // It only comes back where it failed.
+    Err(failed(Command::new(program).arg0(name).args(arguments).env(TURNS, FEW).exec()))
+}
+
+/// True for the names of dynamic loaders: `ld-linux-x86-64.so.2`, `ld-2.31.so`.
+fn is_loader(program: &Path) -> bool {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("ld") && name.contains(".so")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loader_is_not_this_program() {
+        let is = |path| is_loader(Path::new(path));
+        assert!(is("/lib64/ld-linux-x86-64.so.2") && is("/lib/ld-2.31.so"));
+        assert!(!is("/usr/bin/alphascope") && !is("/opt/ld-tools/alphascope"));
+    }
 
     #[test]
     fn cores_unless_told_or_confined() {

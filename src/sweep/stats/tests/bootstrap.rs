@@ -34,6 +34,20 @@ fn intervals_hold_the_truth_95_times_in_100() {
     assert!((0.93..=0.97).contains(&share(barriers, runs)), "barrier {barriers}");
 }
 
+/// So close to an end that no prediction changes, the curve lies under the chord by less than an
+/// image, and no draw knows otherwise.
+#[test]
+fn next_to_an_end_there_is_no_barrier() {
+    let mut rng = ChaCha8Rng::seed_from_u64(24);
+    let mut set = drawn(&mut rng, 530, &[0.4, 0.4, 0.55, 0.55]);
+    set[1] = set[0].clone();
+    let judged = judge(&ood(&[0.0, 0.001, 0.5, 1.0], &[set]), VariantId::DENSE);
+    let barrier = &judged.barriers.first().unwrap().1;
+    assert!(barrier.sure > 0.0, "the draws alone are certain: {barrier:?}");
+    assert!(!barrier.is_certain());
+    assert_ne!(judged.verdict, Verdict::Failure, "{}", judged.reason);
+}
+
 /// Where nothing is gained the best of many points looks better than the ends: called a success no
 /// oftener than 2.5 times in 100, while a gain of twenty points on 400 is seen nearly always.
 #[test]

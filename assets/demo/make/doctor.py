@@ -81,11 +81,17 @@ def measure(program, folder, name, guilty, file, seed):
     return json.loads(subprocess.run([program, "report", str(out)], check=True, stdout=subprocess.PIPE).stdout)["doctor"]
 
 
+def signed(value):
+    """One decimal with a sign; zero has none."""
+    text = f"{abs(value):.1f}"
+    return text if text == "0.0" else ("−" if value < 0 else "+") + text
+
+
 def points(it, wide=1.0):
     if it is None:
         return "–"
     lo, hi = (it["value"] + wide * (it[end] - it["value"]) for end in ("lo", "hi"))
-    return " ".join([f"{it['value']:+.1f}", f"[{lo:+.1f}, {hi:+.1f}]"]).replace("-", "−")
+    return f"{signed(it['value'])} [{signed(lo)}, {signed(hi)}]"
 
 
 def layers(it):

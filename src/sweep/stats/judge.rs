@@ -63,7 +63,7 @@ pub struct Barrier {
 
 impl Barrier {
     /// True when it is above 0 even though it was looked for on every dataset, and as
-    /// high as [`LEAST_IMAGES`] images.
+    /// high as three images.
     #[must_use]
     pub fn is_certain(&self) -> bool {
         self.sure > 0.0 && self.points.value * self.images as f64 >= 100.0 * LEAST_IMAGES

@@ -142,8 +142,9 @@ pub fn merge(request: &Request) -> Result<Summary, MergeError> {
     notices.extend(ends.notices(&tensors, &request.twin));
     let mut zeros = Vec::new();
     checkpoint::write(out, *dialect, *dtype, &tensors, &metadata, |name| {
-        ends.at(name, *alpha, &plan, &request.twin, &mut zeros)
-            .and_then(|tensor| finite(ends.not_finite(name).unwrap_or(out), name, *alpha, tensor))
+        ends.at(name, *alpha, &plan, &request.twin, &mut zeros).and_then(|tensor| {
+            finite(tensor, name, *alpha, || ends.not_finite(name).unwrap_or(out))
+        })
     })?;
     let bytes = std::fs::metadata(out)
         .map_err(|source| CheckpointError::Read { path: out.clone(), source })?
@@ -414,16 +415,18 @@ fn single(shape: Vec<usize>, values: &[f32]) -> Option<TensorView<'static>> {
     TensorView::new(Dtype::F32, shape, Cow::Owned(bytes))
 }
 
-fn finite<'a>(
-    out: &Path,
+/// A tensor without NaN or infinities, else an error that names the `culprit`, which is looked for
+/// only then.
+fn finite<'a, 'b>(
+    tensor: TensorView<'a>,
     name: &str,
     alpha: Alpha,
-    tensor: TensorView<'a>,
+    culprit: impl FnOnce() -> &'b Path,
 ) -> Result<TensorView<'a>, CheckpointError> {
     match tensor.first_not_finite() {
         None => Ok(tensor),
         Some((at, value)) => Err(CheckpointError::Tensor {
-            path: out.into(),
+            path: culprit().into(),
             tensor: name.into(),
             message: format!(
                 "expected finite numbers, got {value} at element {at} for α = {alpha}; check both \

@@ -7,6 +7,8 @@
 use super::arch::Overrides;
 use super::error::CheckpointError;
 use super::file::Checkpoint;
+use crate::sparsify::path::interpolate;
+use crate::sweep::ids::Alpha;
 
 /// The factor used where a file has no `logit_scale`: what CLIP's is clipped to, and reached by
 /// every published model.
@@ -34,19 +36,21 @@ impl LogitScale {
         self.zeroshot.to_bits() != self.finetuned.to_bits()
     }
 
-    /// At θ(α): exp of the interpolated logarithm, which is float32 as in the files. The ends are
-    /// the files' own.
+    /// At θ(α): exp of the logarithm that [`interpolate`] gives, in float32 as in the files. The ends
+    /// are the files' own.
     #[must_use]
-    pub fn at(self, alpha: f64) -> f64 {
+    pub fn at(self, alpha: Alpha) -> f64 {
         let Self { zeroshot, finetuned } = self;
-        if !self.moves() || alpha == 0.0 {
+        if !self.moves() || alpha == Alpha::ZERO_SHOT {
             return zeroshot;
         }
-        if alpha == 1.0 {
+        if alpha == Alpha::FINE_TUNED {
             return finetuned;
         }
-        let [zero, one] = [zeroshot, finetuned].map(|scale| scale.ln() as f32);
-        f64::from((alpha as f32).mul_add(one - zero, zero)).exp()
+        let [zero, one] = [zeroshot, finetuned].map(|scale| [scale.ln() as f32]);
+        let mut log = [0.0];
+        interpolate(&zero, &one, alpha, &mut log);
+        f64::from(log[0]).exp()
     }
 
     /// Of two files: each end's own, the other's where one has none, [`DEFAULT`] where both have
@@ -122,13 +126,14 @@ mod tests {
 
     #[test]
     fn the_logarithm_moves_in_a_straight_line() {
+        let point = |alpha| Alpha::new(alpha).unwrap();
         let scale = LogitScale { zeroshot: 20.0, finetuned: 80.0 };
         assert!(scale.moves());
-        assert_eq!((scale.at(0.0), scale.at(1.0)), (20.0, 80.0));
-        assert!((scale.at(0.5) - 40.0).abs() < 1e-4, "the geometric mean");
-        assert!((scale.at(2.0) - 320.0).abs() < 1e-2, "beyond the end");
+        assert_eq!((scale.at(point(0.0)), scale.at(point(1.0))), (20.0, 80.0));
+        assert!((scale.at(point(0.5)) - 40.0).abs() < 1e-4, "the geometric mean");
+        assert!((scale.at(point(2.0)) - 320.0).abs() < 1e-2, "beyond the end");
         let fixed = LogitScale::fixed(100.0);
         assert!(!fixed.moves());
-        assert_eq!(fixed.at(0.3), 100.0);
+        assert_eq!(fixed.at(point(0.3)), 100.0);
     }
 }

@@ -1,7 +1,6 @@
 //! The table of layers, plain and as Markdown.
 
 use super::layers::{granularities, layer_name};
-use super::rows::alpha as point;
 use crate::sweep::ids::{AlphaId, LayerId, ProbeCell, ProbeId, VariantId};
 use crate::sweep::probe::Probe;
 use crate::sweep::spec::Layers;
@@ -55,7 +54,7 @@ fn layer_table(state: &SweepState, units: Layers) -> LayerTable {
     heads.extend(
         shown
             .iter()
-            .filter_map(|id| Some(format!("S({})", point(*state.alphas().get(id.index())?)))),
+            .filter_map(|id| Some(format!("S({})", state.alphas().get(id.index())?.short()))),
     );
     heads.extend(["S/L", "τ", "barrier", "straggler by"].map(str::to_string));
     let taus = sharp.map_or_else(Vec::new, |id| stats::correlations(state, id, VariantId::DENSE));
@@ -128,33 +127,21 @@ fn shown(state: &SweepState) -> Vec<AlphaId> {
     all.into_iter().map(AlphaId).collect()
 }
 
-/// `0.012±0.001`, with as many decimals as tell it from 0.
+/// `0.012±0.001`, with as many decimals as tell it from 0; under a thousandth of a nat
+/// two digits and a power of ten.
 fn rise(it: &stats::Sharpness) -> String {
     let value = it.rise.value;
+    let number = |x: f64| match value.abs() {
+        v if v >= 10.0 => format!("{x:.1}"),
+        v if v >= 1.0 => format!("{x:.2}"),
+        v if v >= 0.01 || v == 0.0 => format!("{x:.3}"),
+        v if v >= 0.001 => format!("{x:.4}"),
+        _ => format!("{x:.1e}"),
+    };
+    let stderr = it.rise.stderr.map_or_else(String::new, |stderr| format!("±{}", number(stderr)));
     let mark =
         if it.frozen > 0 && it.frozen.saturating_mul(100) > it.parameters { "°" } else { "" };
-    let decimals = match value.abs() {
-        v if v >= 10.0 => 1,
-        v if v >= 1.0 => 2,
-        v if v >= 0.01 || v == 0.0 => 3,
-        v if v >= 0.001 => 4,
-        _ => return small(it, mark),
-    };
-    let text = match it.rise.stderr {
-        Some(stderr) => format!("{value:.decimals$}±{stderr:.decimals$}{mark}"),
-        None => format!("{value:.decimals$}{mark}"),
-    };
-    text.replace('-', "−")
-}
-
-/// Under a thousandth of a nat: two digits and a power of ten.
-fn small(it: &stats::Sharpness, mark: &str) -> String {
-    let value = it.rise.value;
-    let text = match it.rise.stderr {
-        Some(stderr) => format!("{value:.1e}±{stderr:.1e}{mark}"),
-        None => format!("{value:.1e}{mark}"),
-    };
-    text.replace('-', "−")
+    format!("{}{stderr}{mark}", number(value)).replace('-', "−")
 }
 
 fn tau(all: &[Correlation], layer: Option<LayerId>) -> String {

@@ -47,10 +47,3 @@ pub(super) fn status(status: &Status) -> &'static str {
         Status::Skipped => "skipped",
     }
 }
-
-/// As the grid has it, at most six decimals.
-pub(super) fn alpha(alpha: Alpha) -> String {
-    let text = format!("{alpha:.6}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text.is_empty() || text == "-0" { "0".into() } else { text.replace('-', "−") }
-}

@@ -4,7 +4,6 @@
 
 use std::fmt::Write;
 
-use super::rows::alpha;
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::Role;
 use crate::sweep::state::SweepState;
@@ -293,7 +292,7 @@ fn frame(text: &mut String, state: &SweepState, axes: &Axes) {
         if x >= free || point.is_end() {
             free = x + 32.0;
             let y = BOTTOM + 20.0;
-            let number = alpha(*point);
+            let number = point.short();
             let _ = writeln!(
                 text,
                 "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{number}</text>"

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use super::layer_table::layer_tables;
-use super::rows::alpha;
 use super::{doctor, variants};
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::Role;
@@ -67,7 +66,7 @@ pub fn table(state: &SweepState) -> String {
             let id = AlphaId(index);
             let mark = if best == Some(id) { "*" } else { " " };
             let cells = columns.iter().map(|&column| cell(state, column, id)).collect();
-            line(&mut text, &format!("{}{mark}", alpha(*point)), cells);
+            line(&mut text, &format!("{}{mark}", point.short()), cells);
         }
     }
     text.push('\n');
@@ -138,7 +137,7 @@ pub(super) fn markdown(state: &SweepState) -> String {
         let bold = if best == Some(id) { "**" } else { "" };
         let cells = columns.iter().map(|&column| format!(" {} |", cell(state, column, id)));
         let cells = cells.collect::<String>();
-        let _ = writeln!(text, "| {bold}{}{bold} |{cells}", alpha(*point));
+        let _ = writeln!(text, "| {bold}{}{bold} |{cells}", point.short());
     }
     text.push('\n');
     for note in notes(state) {
@@ -167,7 +166,7 @@ fn notes(state: &SweepState) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(best) = best_alpha(state, VariantId::DENSE) {
         let mean = ood_mean(state, VariantId::DENSE, best).map_or(0.0, |it| 100.0 * it.value);
-        let point = state.alphas().get(best.index()).map_or_else(String::new, |it| alpha(*it));
+        let point = state.alphas().get(best.index()).map_or_else(String::new, |it| it.short());
         notes.push(format!("* best OOD accuracy: {mean:.1} % at α = {point}"));
     }
     if let Some(gain) = &judged.gain {

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::json::edits;
-use super::rows::alpha;
 use crate::sparsify;
 use crate::sweep::ids::{Alpha, AlphaId, VariantId};
 use crate::sweep::spec::{Role, Variant};
@@ -55,7 +54,7 @@ pub(super) fn sentences(state: &SweepState) -> Vec<String> {
         let Some((at, mean)) = best.and_then(|at| Some((at, ood_mean(state, id, at)?))) else {
             return format!("{name}: no OOD accuracy yet");
         };
-        let point = state.alphas().get(at.index()).map_or_else(String::new, |it| alpha(*it));
+        let point = state.alphas().get(at.index()).map_or_else(String::new, |it| it.short());
         let over = peak(state, id, at).map_or_else(String::new, |it| {
             let (value, lo, hi) = (signed(it.value), signed(it.lo), signed(it.hi));
             format!(", {value} points [{lo}, {hi}] over the dense path at its best, paired")

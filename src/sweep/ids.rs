@@ -32,6 +32,14 @@ impl Alpha {
         self.0
     }
 
+    /// For people: at most six decimals, with a true minus.
+    #[must_use]
+    pub fn short(self) -> String {
+        let text = format!("{:.6}", self.0);
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        if text == "-0" { "0".into() } else { text.replace('-', "−") }
+    }
+
     /// True at either file's own weights, where nothing is interpolated.
     #[must_use]
     pub fn is_end(self) -> bool {
@@ -182,6 +190,13 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alpha_is_as_short_as_it_tells_points_apart() {
+        let short = |value| Alpha::new(value).unwrap().short();
+        assert_eq!([0.0, 1.0, 0.1 + 0.2, 10.0].map(short), ["0", "1", "0.3", "10"]);
+        assert_eq!([-0.25, 0.0001, -1e-9].map(short), ["−0.25", "0.0001", "0"]);
+    }
 
     #[test]
     fn alpha_refuses_what_is_not_a_number() {

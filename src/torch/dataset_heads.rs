@@ -156,7 +156,7 @@ impl Heads {
         if made_at == at.alpha || !scale.moves() {
             return Ok(head);
         }
-        let factor = scale.at(at.alpha.get()) / scale.at(made_at.get());
+        let factor = scale.at(at.alpha) / scale.at(made_at);
         Ok(self.last.insert(head.scaled(factor)?))
     }
 }

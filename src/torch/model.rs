@@ -214,7 +214,7 @@ impl Model {
     #[must_use]
     pub fn text(&self) -> Option<(&TextTower, f64)> {
         let alpha = self.point().unwrap_or(Alpha::ZERO_SHOT);
-        self.text.as_ref().map(|(_, tower)| (tower, self.scale.at(alpha.get())))
+        self.text.as_ref().map(|(_, tower)| (tower, self.scale.at(alpha)))
     }
 
     /// Where the model computes.
@@ -251,7 +251,7 @@ impl Model {
             )
         })?;
         weights.set(alpha, plan)?;
-        zero_shot(tower, list, self.scale.at(alpha.get()), self.image_weights.device())
+        zero_shot(tower, list, self.scale.at(alpha), self.image_weights.device())
     }
 
     /// The pair's stored head; `list` is its class list, for the end that stores none.

@@ -232,7 +232,7 @@ impl TorchEngine {
         let result = sharpness::measure(runner, &what, spec, steer)
             .map_err(|error| sorted(error, &doing()))?;
         Ok(result.map(|mut result| {
-            let scale = at.map(|at| inputs.pair.logit_scale.at(at.alpha.get()));
+            let scale = at.map(|at| inputs.pair.logit_scale.at(at.alpha));
             result.logit_scale = scale.filter(|_| inputs.pair.head.is_none());
             ProbeResult::Sharpness(result)
         }))

@@ -91,7 +91,7 @@ fn ring(model: &Model) -> Vec<Option<LayerId>> {
 fn step(model: &mut Model, by: isize) {
     let ring = ring(model);
     let Some(last) = ring.len().checked_sub(1) else { return };
-    let at = model.layers.at.and_then(|at| ring.iter().position(|it| *it == at)).unwrap_or(0);
+    let at = place(model, &ring);
     // One step goes round the ends, a page stops there.
     let to = match by {
         -1 if at == 0 => last,
@@ -101,14 +101,19 @@ fn step(model: &mut Model, by: isize) {
     model.layers.at = Some(ring[to]);
 }
 
+/// Where the highlighted one is among them.
+fn place(model: &Model, ring: &[Option<LayerId>]) -> usize {
+    model.layers.at.and_then(|at| ring.iter().position(|it| *it == at)).unwrap_or(0)
+}
+
 /// Selects the highlighted row and its neighbour, which is highlighted then; stops at
 /// the ends.
 fn extend(model: &mut Model, by: isize) {
     let ring = ring(model);
-    let at = model.layers.at.and_then(|at| ring.iter().position(|it| *it == at)).unwrap_or(0);
-    let next = at.checked_add_signed(by).filter(|&next| next < ring.len());
+    let Some(last) = ring.len().checked_sub(1) else { return };
+    let next = place(model, &ring).saturating_add_signed(by).min(last);
     model.layers.picked.extend(highlighted(model));
-    model.layers.at = next.and_then(|next| ring.get(next)).copied().or(model.layers.at);
+    model.layers.at = Some(ring[next]);
     model.layers.picked.extend(highlighted(model));
 }
 

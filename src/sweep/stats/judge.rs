@@ -261,10 +261,7 @@ fn dataset_name(state: &SweepState, dataset: DatasetId) -> &str {
 }
 
 fn point(state: &SweepState, alpha: AlphaId) -> String {
-    state.alphas().get(alpha.index()).map_or_else(String::new, |alpha| {
-        let text = format!("{alpha:.6}");
-        text.trim_end_matches('0').trim_end_matches('.').to_string()
-    })
+    state.alphas().get(alpha.index()).map_or_else(String::new, |alpha| alpha.short())
 }
 
 /// One decimal with a sign and a true minus, `+3.9`, `−0.4`; zero has no sign: `0.0`.

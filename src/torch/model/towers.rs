@@ -47,7 +47,7 @@ impl Model {
         Ok(Towers {
             image: ImageTower::new(&self.image_weights, &architecture)?,
             text,
-            scale: self.scale.at(alpha.get()),
+            scale: self.scale.at(alpha),
             device: self.image_weights.device(),
             micro_batch: self.micro_batch,
         })

@@ -7,6 +7,7 @@
 //! is theirs alone. `SOAK_EVENTS` says how many events.
 #![allow(missing_docs)]
 
+#[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/sweep_rig/hooked.rs"]
 mod hooked;
 

@@ -4,25 +4,23 @@
 
 mod sweep_rig;
 
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use alphascope::sim::{SimEngine, SimScript};
+use alphascope::sim::SimScript;
 use alphascope::sweep::activation::ActivationProbe;
 use alphascope::sweep::command::Command;
 use alphascope::sweep::drive::EngineFactory;
-use alphascope::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
-use alphascope::sweep::event::{Event, Header, LayerInfo, Level, Outcome};
-use alphascope::sweep::ids::{Alpha, DatasetId};
+use alphascope::sweep::engine::{EngineError, Steer};
+use alphascope::sweep::event::{Event, Header, Level, Outcome};
 use alphascope::sweep::journal;
 use alphascope::sweep::plan::Shard;
-use alphascope::sweep::probe::{Probe, ProbeResult};
-use alphascope::sweep::spec::{Activation, Variant};
+use alphascope::sweep::spec::Activation;
 use alphascope::sweep::state::SweepState;
+use sweep_rig::hooked::comparing;
 use sweep_rig::{driven, header, plain, results};
 
 /// What an engine answers when it is asked for its activation.
@@ -35,48 +33,13 @@ enum Answer {
     Panics,
 }
 
-struct Asked {
-    inner: SimEngine,
-    answer: Answer,
-    times: Arc<AtomicUsize>,
-}
-
-impl Engine for Asked {
-    fn device(&self) -> String {
-        self.inner.device()
-    }
-
-    fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {
-        self.inner.set_point(alpha, variant)
-    }
-
-    fn evaluate(
-        &mut self,
-        dataset: DatasetId,
-        positions: Range<usize>,
-    ) -> Result<BatchOutcome, EngineError> {
-        self.inner.evaluate(dataset, positions)
-    }
-
-    fn probe(
-        &mut self,
-        probe: &Probe,
-        layer: Option<&LayerInfo>,
-        steer: &mut dyn Steer,
-    ) -> Result<Option<ProbeResult>, EngineError> {
-        self.inner.probe(probe, layer, steer)
-    }
-
-    fn probe_activation(
-        &mut self,
-        steer: &mut dyn Steer,
-    ) -> Result<Option<ActivationProbe>, EngineError> {
-        self.times.fetch_add(1, Ordering::SeqCst);
+impl Answer {
+    fn give(self, steer: &mut dyn Steer) -> Result<Option<ActivationProbe>, EngineError> {
         if !steer.go_on(0.5) {
             return Ok(None);
         }
-        match self.answer {
-            Answer::Wrong => Ok(Some(ActivationProbe {
+        match self {
+            Self::Wrong => Ok(Some(ActivationProbe {
                 used: Activation::Gelu,
                 source: "open_clip_config.json".into(),
                 dataset: "set0".into(),
@@ -86,14 +49,14 @@ impl Engine for Asked {
                 gained: 136,
                 lost: 4,
             })),
-            Answer::Never => {
+            Self::Never => {
                 while steer.go_on(0.5) {
                     std::thread::yield_now();
                 }
                 Ok(None)
             }
-            Answer::Fails => Err(EngineError::Fatal("the pretended memory is full".into())),
-            Answer::Panics => panic!("a pretended panic"),
+            Self::Fails => Err(EngineError::Fatal("the pretended memory is full".into())),
+            Self::Panics => panic!("a pretended panic"),
         }
     }
 }
@@ -104,15 +67,16 @@ fn engines(
     workers: usize,
 ) -> (Vec<EngineFactory>, Arc<AtomicUsize>) {
     let times = Arc::new(AtomicUsize::new(0));
-    let make = |_| -> EngineFactory {
-        let (header, times) = (header.clone(), Arc::clone(&times));
-        let pause = Duration::from_millis(2);
-        Box::new(move || {
-            let inner = SimEngine::new(header, SimScript { pause, ..SimScript::default() });
-            Ok(Box::new(Asked { inner, answer, times }))
+    let make = |_| {
+        let times = Arc::clone(&times);
+        let script = SimScript { pause: Duration::from_millis(2), ..SimScript::default() };
+        comparing(header, script, move |steer| {
+            times.fetch_add(1, Ordering::SeqCst);
+            answer.give(steer)
         })
     };
-    ((0..workers).map(make).collect(), times)
+    let engines = (0..workers).map(make).collect();
+    (engines, times)
 }
 
 /// A session of so many workers: how it ended, what is known, how often an engine was asked.

@@ -31,11 +31,6 @@ fn undisturbed() -> Value {
     numbers(&rig)
 }
 
-fn journal(rig: &Rig) -> Vec<Value> {
-    let text = std::fs::read_to_string(rig.path("run/events.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 #[test]
 fn short_memory_halves_the_pass_is_said_and_changes_no_number() {
     let rig = Rig::new();
@@ -46,7 +41,7 @@ fn short_memory_halves_the_pass_is_said_and_changes_no_number() {
     let times = said.matches("out of memory with 84 images a pass: going on with 42").count();
     assert_eq!(times, 1, "once, for good: {said}");
     let notices: Vec<Value> =
-        journal(&rig).into_iter().filter(|it| it["event"] == "notice").collect();
+        rig.journal().into_iter().filter(|it| it["event"] == "notice").collect();
     assert!(notices.iter().any(|it| it["level"] == "warning"
         && it["text"].as_str().unwrap().starts_with("out of memory with 84")));
     let (short, plain) = (numbers(&rig), undisturbed());
@@ -80,7 +75,7 @@ fn a_lost_device_ends_the_worker_and_the_run_goes_on_elsewhere() {
         for word in words.into_iter().chain(["worker 0 ended", "alphascope sweep --resume --out"]) {
             assert!(said.contains(word), "{word}: {said}");
         }
-        let events = journal(&rig);
+        let events = rig.journal();
         let last = events.last().unwrap();
         assert_eq!((&last["event"], &last["outcome"]), (&"finished".into(), &"stopped".into()));
         assert!(events.iter().any(|it| it["event"] == "measured"));

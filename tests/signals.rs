@@ -22,19 +22,13 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-fn journal(rig: &Rig) -> Vec<Value> {
-    let text = std::fs::read_to_string(rig.path("run/events.jsonl")).unwrap();
-    assert!(text.ends_with('\n'), "the last line is whole");
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 /// Goes on with the run to its end; nothing is measured twice.
 fn resume(rig: &Rig) {
     let (code, _, said) =
         rig.output(&["sweep", "--resume", "--sim", "--sim-ms", "0", "--out", rig.out()]);
     assert_eq!(code, 0, "{said}");
     let mut seen = HashSet::new();
-    for event in journal(rig) {
+    for event in rig.journal() {
         if event["event"] == "measured" || event["event"] == "probed" {
             let what = format!("{}{}{}", event["event"], event["cell"], event["round"]);
             assert!(seen.insert(what), "measured twice: {event}");
@@ -55,7 +49,7 @@ fn one_signal_stops_a_headless_sweep_after_the_batch() {
         assert_eq!(child.wait().unwrap().code(), Some(3), "{asked:?}");
         // Told to the end, closed, and free for the next.
         assert_eq!((&last["event"], &last["outcome"]), (&"finished".into(), &"stopped".into()));
-        assert_eq!(journal(&rig).last().unwrap(), &last);
+        assert_eq!(rig.journal().last().unwrap(), &last);
         assert_eq!(rig.holder(), None);
         assert!(!rig.path("run/events.owner").exists());
         resume(&rig);
@@ -87,13 +81,13 @@ fn sigint_asks_in_the_screen() {
     it.until("the question", |screen| screen.contains("Stop the sweep?"));
     it.press("n");
     it.until("no question", |screen| !screen.contains("Stop the sweep?"));
-    assert!(!journal(&rig).iter().any(|it| it["event"] == "finished"), "it goes on");
+    assert!(!rig.journal().iter().any(|it| it["event"] == "finished"), "it goes on");
     it.signal(Signal::INT);
     it.until("the question again", |screen| screen.contains("Stop the sweep?"));
     it.signal(Signal::INT);
     assert_eq!(it.wait(), 3, "{}", it.text());
     it.check_restored();
-    assert_eq!(journal(&rig).last().unwrap()["outcome"], "stopped");
+    assert_eq!(rig.journal().last().unwrap()["outcome"], "stopped");
     resume(&rig);
 }
 

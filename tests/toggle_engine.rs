@@ -10,11 +10,6 @@ use pty_rig::Rig;
 use rustix::process::Signal;
 use serde_json::Value;
 
-fn events(rig: &Rig) -> Vec<Value> {
-    let text = std::fs::read_to_string(rig.path("run/events.jsonl")).unwrap();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-}
-
 #[test]
 fn a_layer_toggled_in_a_running_demo_has_its_own_curve() {
     let rig = Rig::new();
@@ -38,7 +33,7 @@ fn a_layer_toggled_in_a_running_demo_has_its_own_curve() {
     });
     it.signal(Signal::TERM);
     assert_eq!(it.wait(), 3);
-    let events = events(&rig);
+    let events = rig.journal();
     let place = |is: &dyn Fn(&Value) -> bool| events.iter().position(is).unwrap();
     let added = place(&|it| it["event"] == "variant_added");
     let counted = place(&|it| it["event"] == "sparsified");

@@ -111,6 +111,13 @@ impl Rig {
             .collect()
     }
 
+    /// The journal's lines; nobody writes it any more.
+    pub fn journal(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.path("run/events.jsonl")).unwrap();
+        assert!(text.ends_with('\n'), "the last line is whole");
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// Waits until a line of the journal holds this.
     pub fn until_journal(&self, wanted: &str) {
         self.until_journal_times(wanted, 1);

@@ -1,15 +1,21 @@
 //! Link flags, so that the program finds libtorch by itself from any folder, and the facts about
-//! the build that `alphascope devices` shows.
+//! the build that `alphascope devices` shows; and which build it is, for two programs to know.
 //!
 //! libtorch's folder comes from torch-sys (its `links` metadata), which has it from `LIBTORCH`,
 //! which `make setup` writes into `.cargo/config.toml`. Only libtorch's CPU part is linked: rustc
 //! passes `--as-needed`, and nothing in the program refers to the CUDA part, which is opened at
 //! start where it is there. So one program serves machines with and without a GPU.
 
-use std::{env, fs, path::Path};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed={}", path("build.rs").display());
+    let mut build = DefaultHasher::new();
+    hash(&path("src"), &mut build).expect("the sources can be read");
+    println!("cargo::rustc-env=ALPHASCOPE_BUILD={:x}", build.finish());
+    println!("cargo::rerun-if-changed={}", path("src").display());
     let target = env::var("TARGET").unwrap_or_default();
     println!("cargo::rustc-env=ALPHASCOPE_TARGET={target}");
     if env::var_os("CARGO_FEATURE_TORCH").is_none() {
@@ -28,6 +34,28 @@ fn main() {
         linker(&["--enable-new-dtags"]);
     }
     linker(&["-rpath", &lib]);
+}
+
+/// Of a file of this repository, from the folder of whichever package is built: this one or its twin
+/// in `src/reader`.
+fn path(name: &str) -> PathBuf {
+    let twin = env::var("CARGO_PKG_NAME").is_ok_and(|it| it == "alphascope-reader");
+    Path::new(if twin { "../.." } else { "" }).join(name)
+}
+
+/// All files below a folder. Tells programs of one build from those of another.
+fn hash(folder: &Path, into: &mut DefaultHasher) -> io::Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        entry.file_name().hash(into);
+        if entry.file_type()?.is_dir() {
+            hash(&entry.path(), into)?;
+        } else {
+            fs::read(entry.path())?.hash(into);
+        }
+    }
+    Ok(())
 }
 
 /// Passes words to the linker of every target of this package.

@@ -1,5 +1,6 @@
 //! What was typed, and what to do about it.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ const BAD: u8 = 2;
 /// one. Without a command the screen opens, ready to choose checkpoints and
 /// datasets.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = AFTER)]
+#[command(name = "alphascope", version, max_term_width = 100, after_help = AFTER)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Cmd>,
@@ -65,14 +66,6 @@ struct Cli {
     look: Look,
     #[command(flatten)]
     alarm: Alarm,
-}
-
-impl Cli {
-    /// True where tensors may be computed with.
-    #[cfg(feature = "torch")]
-    fn computes(&self) -> bool {
-        matches!(self.command, None | Some(Cmd::Sweep(_) | Cmd::Watch { .. } | Cmd::GpuCheck))
-    }
 }
 
 const AFTER: &str = "Exit codes: 0 all measured; 1 finished, some cells failed; 2 bad usage or \
@@ -249,11 +242,11 @@ struct Sweep {
     device: Device,
 }
 
-/// Parses what was typed, does it, and gives the process's exit code. Errors
-/// are printed to stderr.
+/// Parses what was typed (the program's name first), does it, and gives the
+/// process's exit code. Errors are printed to stderr.
 #[must_use]
-pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+pub fn main(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(typed) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and versions go to stdout and are no errors. A reader that
@@ -262,14 +255,8 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { BAD } else { 0 });
         }
     };
-    #[cfg(feature = "torch")]
-    let anew = if cli.computes() { crate::torch::threads::sleep_soon() } else { Ok(()) };
     if let Some(folder) = config::state_dir() {
         crate::log::start(&folder);
-    }
-    #[cfg(feature = "torch")]
-    if let Err(text) = anew {
-        tracing::warn!("{text}");
     }
     // A file that may not grow further is an error that can be waited for, not
     // the end of the program.

@@ -4,9 +4,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "demo")]
 use rust_embed::RustEmbed;
 
 /// Everything under `assets/demo` but its maker.
+#[cfg(feature = "demo")]
 #[derive(RustEmbed)]
 #[folder = "assets/demo"]
 #[exclude = "make/*"]
@@ -42,6 +44,7 @@ impl Pair {
 ///
 /// # Errors
 /// When the folder cannot be written.
+#[cfg(feature = "demo")]
 pub fn unpack(cache: &Path) -> io::Result<PathBuf> {
     let dir = cache.join(format!("demo-{}", version()));
     if dir.is_dir() {
@@ -65,7 +68,17 @@ pub fn unpack(cache: &Path) -> io::Result<PathBuf> {
     Ok(dir)
 }
 
+/// This build carries none.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "demo"))]
+pub fn unpack(_cache: &Path) -> io::Result<PathBuf> {
+    Err(io::Error::other("this build has no demo (it was built without the feature `demo`)"))
+}
+
 /// Of the assets' content, so that another version unpacks beside.
+#[cfg(feature = "demo")]
 fn version() -> String {
     let mut names: Vec<_> = Assets::iter().collect();
     names.sort_unstable();
@@ -79,7 +92,7 @@ fn version() -> String {
     hash.finalize().to_hex()[..12].to_string()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "demo"))]
 mod tests {
     use super::*;
     use crate::sweep::spec::Spec;

@@ -12,6 +12,7 @@ pub mod config;
 pub mod control;
 pub mod dataset;
 pub mod demo;
+pub mod handover;
 pub mod headless;
 pub mod inputs;
 pub mod launch;

@@ -5,6 +5,10 @@ use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
+/// Bytes around one that is read which the system may map with it: `fault_around_bytes` of Linux is
+/// 64 KiB, but where its cache holds larger pieces it maps more.
+const AROUND: usize = 1 << 19;
+
 /// A whole file, mapped: reading it costs no copy, and its pages are shared by
 /// all programs that read it.
 ///
@@ -35,6 +39,23 @@ impl Mapped {
         };
         Ok(Self { map })
     }
+
+    /// Lets bytes of this file leave the process's memory; they are read again when they are asked
+    /// for. Does nothing with bytes from elsewhere.
+    pub(crate) fn forget(&self, bytes: &[u8]) {
+        let Some(map) = &self.map else { return };
+        let start = bytes.as_ptr().addr().wrapping_sub(map.as_ptr().addr());
+        let Some(end) = start.checked_add(bytes.len()).filter(|&end| end <= map.len()) else {
+            return;
+        };
+        let start = start.saturating_sub(AROUND);
+        let length = (end + AROUND).min(map.len()) - start;
+        // SAFETY: nothing writes to the mapping, so each page is the file's again when it is read
+        // next. A system that refuses keeps them.
+        let _ = unsafe {
+            map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length)
+        };
+    }
 }
 
 impl Deref for Mapped {
@@ -42,5 +63,24 @@ impl Deref for Mapped {
 
     fn deref(&self) -> &[u8] {
         self.map.as_deref().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forgotten_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let bytes: Vec<u8> = (0..50_000_u32).flat_map(u32::to_le_bytes).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let map = Mapped::open(&path).unwrap();
+        assert_eq!(*map, *bytes);
+        map.forget(&map[5_000..120_001]);
+        map.forget(&bytes);
+        map.forget(&map[200_000..]);
+        assert_eq!(*map, *bytes);
     }
 }

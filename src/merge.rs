@@ -240,9 +240,7 @@ impl Ends {
 
     /// The file that holds a number of this tensor that is none; `None`: neither.
     fn not_finite(&self, name: &str) -> Option<&Path> {
-        let wrong = |file: &&&Checkpoint| {
-            file.get(name).is_some_and(|tensor| tensor.first_not_finite().is_some())
-        };
+        let wrong = |file: &&&Checkpoint| file.first_not_finite(name).is_some();
         [&self.zeroshot, &self.finetuned].iter().find(wrong).map(|file| file.path())
     }
 

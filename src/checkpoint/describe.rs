@@ -122,6 +122,10 @@ pub struct StoredHead {
     pub bias: bool,
 }
 
+/// Threads that read weights at once: so many use a memory's whole bandwidth, and each holds a
+/// stretch of the file in memory.
+const READERS: usize = 4;
+
 /// Describes a file from its header.
 ///
 /// # Errors
@@ -208,11 +212,15 @@ pub fn describe_file(file: &Checkpoint) -> Result<Description, CheckpointError> 
 /// Tensors of a file with values that are NaN or infinite. Reads all weights.
 pub(super) fn not_finite(file: &Checkpoint) -> Vec<NotFinite> {
     let names: Vec<&str> = file.names().collect();
-    names
-        .par_iter()
-        .filter_map(|name| {
-            let (element, _) = file.get(name)?.first_not_finite()?;
+    let look = || {
+        let wrong = names.par_iter().filter_map(|name| {
+            let (element, _) = file.first_not_finite(name)?;
             Some(NotFinite { path: file.path().into(), tensor: (*name).into(), element })
-        })
-        .collect()
+        });
+        wrong.collect()
+    };
+    match rayon::ThreadPoolBuilder::new().num_threads(READERS).build() {
+        Ok(few) => few.install(look),
+        Err(_) => look(),
+    }
 }

@@ -339,16 +339,32 @@ impl Checkpoint {
         if let Some(resized) = self.resized.as_ref().filter(|_| name == POSITIONS) {
             return TensorView::new(*dtype, shape.clone(), Cow::Borrowed(&resized.bytes));
         }
-        let recipe = self.names.recipes.get(name)?;
-        let own = |source: &str| {
-            let raw = self.raw.get(source)?;
-            raw.view(&self.sources.get(raw.file)?.map)
-        };
-        match recipe {
+        let own = |source: &str| self.own(source).map(|(tensor, _)| tensor);
+        match self.names.recipes.get(name)? {
             Recipe::One(source) => own(source)?.reshaped(shape.clone()),
             Recipe::Transposed(source) => transposed(&own(source)?),
             Recipe::Stacked([q, k, v]) => concatenate(&[own(q)?, own(k)?, own(v)?]),
         }
+    }
+
+    /// A tensor by the file's own name, and the file that holds it.
+    fn own(&self, source: &str) -> Option<(TensorView<'_>, &Mapped)> {
+        let raw = self.raw.get(source)?;
+        let map = &self.sources.get(raw.file)?.map;
+        Some((raw.view(map)?, map))
+    }
+
+    /// [`TensorView::first_not_finite`] of a tensor by canonical name. What was read leaves memory
+    /// again: a file may be larger.
+    #[must_use]
+    pub fn first_not_finite(&self, name: &str) -> Option<(usize, f32)> {
+        let finite = |source: &str| {
+            self.own(source).is_some_and(|(tensor, map)| tensor.all_finite(|read| map.forget(read)))
+        };
+        if self.names.recipes.get(name)?.sources().into_iter().all(finite) {
+            return None;
+        }
+        self.get(name)?.first_not_finite()
     }
 
     /// Patches along one side of the image in the file, whatever it was resized
@@ -387,7 +403,7 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Tensor`].
     pub fn check_finite(&self, name: &str) -> Result<(), CheckpointError> {
-        let Some((at, value)) = self.get(name).and_then(|tensor| tensor.first_not_finite()) else {
+        let Some((at, value)) = self.first_not_finite(name) else {
             return Ok(());
         };
         Err(CheckpointError::Tensor {

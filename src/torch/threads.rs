@@ -1,9 +1,4 @@
-//! How many threads one operation uses on the CPU, and how they wait for each other.
-
-use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::Command;
+//! How many threads one operation uses on the CPU.
 
 use super::cpu::Cpu;
 
@@ -26,57 +21,9 @@ pub fn set(cpu: &Cpu) -> usize {
     threads
 }
 
-/// What libgomp reads, once, when the program is loaded: turns of its loop before a thread that
-/// waits for the others goes to sleep.
-const TURNS: &str = "GOMP_SPINCOUNT";
-/// Some microseconds: shorter than most operations, longer than their threads differ by where each
-/// has a core of its own.
-const FEW: &str = "1000";
-/// Settings that say how threads wait; who makes one is obeyed.
-const WAITING: [&str; 2] = ["OMP_WAIT_POLICY", TURNS];
-
-/// Starts this program anew, in the same process, with threads that go to sleep soon where they
-/// wait for each other. Does nothing where the environment says how they wait already.
-///
-/// libtorch's threads meet after each operation and spin for milliseconds by default. On a machine
-/// with other work a thread that lost its core is waited for by threads that burn theirs: a sweep
-/// took three times as long and more (see `bench/RESULTS.md`). The choice is only read from the
-/// environment, and before `main`. Where the program was handed to the dynamic loader by name, it
-/// cannot be started by its own, and nothing is done.
-///
-/// # Errors
-/// What went wrong in words, for the log; threads spin then.
-pub fn sleep_soon() -> Result<(), String> {
-    if cfg!(not(target_os = "linux")) || WAITING.iter().any(|it| std::env::var_os(it).is_some()) {
-        return Ok(());
-    }
-    let mut arguments = std::env::args_os();
-    let failed = |error| format!("cannot start anew with {TURNS}={FEW}: {error}");
-    let program = crate::background::program().map_err(failed)?;
-    if is_loader(&program) {
-        return Ok(());
-    }
-    let name = arguments.next().unwrap_or_else(|| OsString::from("alphascope"));
-    // It only comes back where it failed.
-    Err(failed(Command::new(program).arg0(name).args(arguments).env(TURNS, FEW).exec()))
-}
-
-/// True for the names of dynamic loaders: `ld-linux-x86-64.so.2`, `ld-2.31.so`.
-fn is_loader(program: &Path) -> bool {
-    let name = program.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with("ld") && name.contains(".so")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_loader_is_not_this_program() {
-        let is = |path| is_loader(Path::new(path));
-        assert!(is("/lib64/ld-linux-x86-64.so.2") && is("/lib/ld-2.31.so"));
-        assert!(!is("/usr/bin/alphascope") && !is("/opt/ld-tools/alphascope"));
-    }
 
     #[test]
     fn cores_unless_told_or_confined() {

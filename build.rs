@@ -10,20 +10,20 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-fn main() {
+fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed={}", path("build.rs").display());
     let mut build = DefaultHasher::new();
-    hash(&path("src"), &mut build).expect("the sources can be read");
+    hash(&path("src"), &mut build)?;
     println!("cargo::rustc-env=ALPHASCOPE_BUILD={:x}", build.finish());
     println!("cargo::rerun-if-changed={}", path("src").display());
     let target = env::var("TARGET").unwrap_or_default();
     println!("cargo::rustc-env=ALPHASCOPE_TARGET={target}");
     if env::var_os("CARGO_FEATURE_TORCH").is_none() {
-        return;
+        return Ok(());
     }
     // Absent when torch-sys builds for documentation only.
     let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else {
-        return;
+        return Ok(());
     };
     println!("cargo::rustc-env=ALPHASCOPE_LIBTORCH_LIB={lib}");
     let version = headers_version(Path::new(&lib)).unwrap_or_default();
@@ -34,6 +34,7 @@ fn main() {
         linker(&["--enable-new-dtags"]);
     }
     linker(&["-rpath", &lib]);
+    Ok(())
 }
 
 /// Of a file of this repository, from the folder of whichever package is built: this one or its twin

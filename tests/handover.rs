@@ -1,6 +1,7 @@
 //! Which commands go to the program without libtorch, and what becomes of them where it is not there
 //! or of another build.
 #![cfg(all(feature = "torch", target_os = "linux", target_env = "gnu"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

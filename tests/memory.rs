@@ -1,10 +1,10 @@
 //! A checkpoint larger than one wants in memory: what looking at it takes.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use alphascope::checkpoint;
 
@@ -91,6 +91,8 @@ fn every_number_of_a_large_file_is_read_in_little_memory() {
 #[cfg(feature = "torch")]
 #[test]
 fn a_large_file_is_listed_in_little_memory() {
+    use std::process::Command;
+
     use alphascope::handover::BUILD;
     let folder = tempfile::tempdir().unwrap();
     let path = large(folder.path());

@@ -130,7 +130,10 @@ impl Description {
                 ),
             )?;
         }
-        let scale = self.logit_scale.map_or("none".into(), |scale| format!("{scale:.4}"));
+        let scale = self.logit_scale.map_or("none".into(), |scale| match scale {
+            1e-3..1e6 => format!("{scale:.4}"),
+            odd => format!("{odd:.4e}"),
+        });
         line(f, "logit scale", &scale)?;
         let head = match self.head {
             None => "none".into(),

@@ -95,17 +95,21 @@ impl Checkpoint {
                 path: path.clone(),
                 message: "it has no files".into(),
             })?;
-        if let Some(index) = index
-            && let Some((tensor, shard)) =
-                index.weight_map.iter().find(|(name, _)| !raw.contains_key(*name))
-        {
-            return Err(CheckpointError::Tensor {
-                path,
-                tensor: tensor.clone(),
-                message: format!(
-                    "the index says it is in {shard}, but it is not; download the shards again"
-                ),
-            });
+        for (tensor, shard) in index.iter().flat_map(|index| &index.weight_map) {
+            let holder = raw.get(tensor).and_then(|raw| sources.get(raw.file)?.path.file_name());
+            if holder.is_none_or(|holder| holder != shard.as_str()) {
+                let holder = holder.map_or("no shard has it".into(), |holder| {
+                    format!("{} has it", holder.to_string_lossy())
+                });
+                return Err(CheckpointError::Tensor {
+                    path,
+                    tensor: tensor.clone(),
+                    message: format!(
+                        "the index says it is in {shard}, but {holder}; download the index and its \
+                         shards again"
+                    ),
+                });
+            }
         }
         let mut names = names::canonical(raw.keys().map(String::as_str), select.as_deref())
             .map_err(|unfit| match unfit {

@@ -163,9 +163,12 @@ fn folder(files: &[(&str, &[u8])]) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
+fn message(path: &Path) -> String {
+    Checkpoint::open(path).unwrap_err().to_string()
+}
+
 #[test]
 fn folders_and_indices_that_cannot_be_opened() {
-    let message = |path: &Path| Checkpoint::open(path).unwrap_err().to_string();
     let (_keep, path) = folder(&[(".metadata", b"x"), ("__0_0.distcp", b"x")]);
     assert!(message(&path).contains("distributed checkpoint"), "{}", message(&path));
     let (_keep, path) = folder(&[("a.pt", b"x"), ("b.pt", b"x")]);
@@ -186,7 +189,62 @@ fn folders_and_indices_that_cannot_be_opened() {
     let shard = std::fs::read(saved("reference.safetensors")).unwrap();
     let map = br#"{"weight_map": {"visual.proj": "a.safetensors", "none": "a.safetensors"}}"#;
     let (_keep, path) = folder(&[("model.safetensors.index.json", map), ("a.safetensors", &shard)]);
-    assert!(message(&path).contains("the index says it is in a.safetensors"));
+    let said = message(&path);
+    assert!(said.contains("the index says it is in a.safetensors, but no shard has it"), "{said}");
+}
+
+#[test]
+fn an_index_that_names_the_wrong_shard() {
+    let names: Vec<_> = (1..=6).map(|n| format!("model-0000{n}-of-00006.safetensors")).collect();
+    let (first, second) = (names[0].as_str(), names[1].as_str());
+    let read = |name: &str| std::fs::read(saved(&format!("hf-shards/{name}"))).unwrap();
+    let index = String::from_utf8(read("model.safetensors.index.json")).unwrap();
+    let shards: Vec<_> = names.iter().map(|name| read(name)).collect();
+    let files = |index: &str| {
+        let shards = names.iter().map(String::as_str).zip(shards.iter().map(Vec::as_slice));
+        let index = ("model.safetensors.index.json", index.as_bytes());
+        folder(&[index].into_iter().chain(shards).collect::<Vec<_>>())
+    };
+    let (_keep, path) = files(&index);
+    assert!(describe(&path).is_ok());
+    let at = index.find(first).unwrap();
+    let wrong = [&index[..at], second, &index[at + first.len()..]].concat();
+    let (_keep, path) = files(&wrong);
+    let said = message(&path);
+    assert!(said.contains(&format!("says it is in {second}, but {first} has it")), "{said}");
+}
+
+/// The library's own message names no tensor.
+#[test]
+fn a_header_that_is_wrong_names_the_tensor() {
+    let file = |header: &str| {
+        let length = (header.len() as u64).to_le_bytes();
+        [&length[..], header.as_bytes(), &[0; 24]].concat()
+    };
+    for (header, words) in [
+        (
+            r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F16","shape":[2,4],"data_offsets":[8,20]}}"#,
+            "tensor `b`: expected data_offsets of 16 bytes for [2, 4] of F16, got 8 to 20",
+        ),
+        (
+            r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F16","shape":[4],"data_offsets":[4,12]}}"#,
+            "tensor `b`: expected data_offsets from 8, where the tensor before ends, got 4",
+        ),
+        (
+            r#"{"a":{"dtype":"F32","shape":[9223372036854775807,4],"data_offsets":[0,8]}}"#,
+            "tensor `a`: expected data_offsets of more than can be counted bytes",
+        ),
+        (
+            r#"{"a":{"dtype":"F31","shape":[2],"data_offsets":[0,8]}}"#,
+            "tensor `a`: unknown variant",
+        ),
+        (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, "tensor `a`"),
+        (r#"{"a""#, "its header is wrong: EOF"),
+    ] {
+        let (_keep, path) = folder(&[("a.safetensors", &file(header))]);
+        let said = message(&path);
+        assert!(said.contains(words), "{said}");
+    }
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! safetensors: 8 bytes of header length, a JSON header, raw tensors.
 
-use safetensors::tensor::{Dtype as RawDtype, Metadata};
+use std::collections::BTreeMap;
+
+use safetensors::tensor::{Dtype as RawDtype, Metadata, TensorInfo};
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Container, Contents, Layout, RawTensor};
 use crate::checkpoint::tensor::Dtype;
@@ -22,8 +26,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let header = usize::try_from(length).ok().and_then(|n| rest.get(..n)).ok_or_else(|| {
         format!("it declares a header of {length} bytes, but only {} follow: truncated", rest.len())
     })?;
-    let parsed: Metadata =
-        serde_json::from_slice(header).map_err(|error| format!("its header is wrong: {error}"))?;
+    let parsed: Metadata = serde_json::from_slice(header).map_err(|error| wrong(header, &error))?;
     let start = 8 + header.len();
     let data = bytes.len() - start;
     let declared = parsed.data_len();
@@ -57,4 +60,41 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
         .collect();
     let metadata = parsed.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok(Contents { tensors, metadata, ..Contents::empty(Container::Safetensors) })
+}
+
+/// What is wrong with a header that was refused, naming the tensor.
+fn wrong(header: &[u8], error: &serde_json::Error) -> String {
+    let Ok(mut entries) = serde_json::from_slice::<BTreeMap<String, Value>>(header) else {
+        return format!("its header is wrong: {error}");
+    };
+    entries.remove("__metadata__");
+    let mut tensors = Vec::new();
+    for (name, entry) in entries {
+        match TensorInfo::deserialize(&entry) {
+            Ok(info) => tensors.push((name, info)),
+            Err(error) => return format!("its header is wrong at tensor `{name}`: {error}"),
+        }
+    }
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    let mut before = 0;
+    for (name, TensorInfo { dtype, shape, data_offsets: (from, to) }) in tensors {
+        if from != before {
+            return format!(
+                "its header is wrong at tensor `{name}`: expected data_offsets from {before}, where \
+                 the tensor before ends, got {from}"
+            );
+        }
+        let elements = shape.iter().try_fold(1_usize, |n, &side| n.checked_mul(side));
+        let bits = elements.and_then(|n| n.checked_mul(dtype.bitsize()));
+        if bits.is_none_or(|bits| to.checked_sub(from) != Some(bits / 8) || bits % 8 != 0) {
+            let bytes =
+                bits.map_or("more than can be counted".into(), |bits| (bits / 8).to_string());
+            return format!(
+                "its header is wrong at tensor `{name}`: expected data_offsets of {bytes} bytes for \
+                 {shape:?} of {dtype}, got {from} to {to}"
+            );
+        }
+        before = to;
+    }
+    format!("its header is wrong: {error}")
 }

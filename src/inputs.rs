@@ -171,6 +171,7 @@ impl Inputs {
     pub fn open(mut spec: Spec) -> Result<Self, InputsError> {
         let overrides = Overrides::from(&spec.checkpoints);
         let pair = Pair::open(&spec.checkpoints.zeroshot, &spec.checkpoints.finetuned, &overrides)?;
+        pair.check_vocabulary()?;
         if spec.sweep.batchnorm == BatchNorm::Recompute && pair.architecture.image.resnet.is_none()
         {
             let architecture = pair.architecture.to_string();

@@ -25,7 +25,7 @@ use crate::checkpoint::arch::{Architecture, Expected, Source};
 use crate::checkpoint::config;
 use crate::checkpoint::logit_scale;
 use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT, is_head, is_text};
-use crate::checkpoint::pair::{Matched, matched};
+use crate::checkpoint::pair::{Matched, matched, of_files, opened};
 use crate::checkpoint::{
     self, Checkpoint, CheckpointError, Dialect, Dtype, End, Overrides, TensorView,
 };
@@ -167,14 +167,18 @@ struct Ends {
     zeroshot: Checkpoint,
     finetuned: Checkpoint,
     both: Matched,
+    /// What was done to make them match, and chosen in opening them.
+    notices: Vec<String>,
 }
 
 impl Ends {
     fn open(request: &Request) -> Result<Self, CheckpointError> {
-        let zeroshot = Checkpoint::open(&request.zeroshot)?;
-        let finetuned = Checkpoint::open(&request.finetuned)?;
+        let Request { zeroshot, finetuned, overrides, .. } = request;
+        let mut notices = Vec::new();
+        let (zeroshot, finetuned) = opened(zeroshot, finetuned, overrides, &mut notices)?;
+        notices.extend(of_files(&zeroshot, &finetuned));
         let both = matched(&zeroshot, &finetuned)?;
-        Ok(Self { zeroshot, finetuned, both })
+        Ok(Self { zeroshot, finetuned, both, notices })
     }
 
     /// The same plan as the engine's: a text tower is edited only where it makes the head.
@@ -376,7 +380,7 @@ impl Ends {
     }
 
     fn notices(&self, tensors: &[Expected], twin: &Twin) -> Vec<String> {
-        let mut notices = Vec::new();
+        let mut notices = self.notices.clone();
         let has = |name: &str| tensors.iter().any(|(own, _)| own == name);
         for (end, file, other) in [
             ("fine-tuned", &self.finetuned, &self.zeroshot),
@@ -400,9 +404,17 @@ impl Ends {
                 )
             });
         }
-        if has("logit_scale") && !self.has_logit_scale() {
-            let assumed = logit_scale::DEFAULT;
-            notices.push(format!("no file has a logit scale: {assumed} is written"));
+        match [&self.zeroshot, &self.finetuned].map(|file| file.has("logit_scale")) {
+            _ if !has("logit_scale") => {}
+            [true, true] => {}
+            [false, false] => {
+                let assumed = logit_scale::DEFAULT;
+                notices.push(format!("no file has a logit scale: {assumed} is written"));
+            }
+            [zeroshot, _] => notices.push(format!(
+                "the {} file has no logit scale: the other's is written",
+                if zeroshot { "fine-tuned" } else { "zero-shot" }
+            )),
         }
         notices
     }

@@ -256,7 +256,7 @@ fn the_file_tells_what_tensors_do_not(
     let overrides = Overrides { architecture: Some(config), ..Overrides::default() };
     let dense = Variant::dense();
     let asked = Request { dialect, overrides, ..request(&world, 0.5, &dense, "out.safetensors") };
-    assert_eq!(merge(&asked).unwrap().notices.len(), 1, "the text tower, nothing else");
+    assert_eq!(merge(&asked).unwrap().notices.len(), 2, "text tower and logit scale, nothing else");
     let elsewhere = tempfile::tempdir().unwrap();
     let moved = elsewhere.path().join("moved.safetensors");
     fs::rename(&asked.out, &moved).unwrap();

@@ -140,12 +140,12 @@ pub fn describe(path: &Path) -> Result<Description, CheckpointError> {
 /// As [`describe`].
 pub fn describe_values(path: &Path) -> Result<Description, CheckpointError> {
     let file = Checkpoint::open(path)?;
-    let not_finite = not_finite(&file);
     let mut description = describe_file(&file)?;
+    let not_finite = not_finite(&file);
     if let Some(first) = not_finite.first() {
         let more = not_finite.len() - 1;
         let problem = format!(
-            "tensor `{}` holds NaN or infinity at element {}{}; the training that made it diverged \
+            "tensor `{}` holds NaN or infinity (as float32) at element {}{}; the training that made it diverged \
              or the file is damaged: use another checkpoint",
             first.tensor,
             first.element,
@@ -172,6 +172,14 @@ pub fn describe_file(file: &Checkpoint) -> Result<Description, CheckpointError> 
     };
     if file.has_leftover_text() {
         notices.push("parts of a text tower without its transformer are ignored".into());
+    }
+    let known = architecture.as_ref().is_none_or(|it| it.text.is_none() || it.takes_clip_tokens());
+    if !known {
+        notices.push(
+            "its vocabulary is not that of CLIP's tokenizer: only a linear head that is stored can be \
+             measured, no zero-shot head"
+                .into(),
+        );
     }
     let label = match &architecture {
         Some(architecture) => architecture.to_string(),

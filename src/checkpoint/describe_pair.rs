@@ -10,7 +10,7 @@ use super::error::CheckpointError;
 use super::file::Checkpoint;
 use super::layers::{Distance, Granularity, distance, layers};
 use super::names::{HEAD_BIAS, HEAD_WEIGHT, is_head, is_image};
-use super::pair::{HeadInfo, Pair, check_match};
+use super::pair::{HeadInfo, Pair, check_match, complement};
 use super::resolve::align;
 
 /// How two files compare.
@@ -67,6 +67,8 @@ pub fn describe_pair(
     finetuned: &Path,
 ) -> Result<PairDescription, CheckpointError> {
     let (mut a, mut b) = (Checkpoint::open(zeroshot)?, Checkpoint::open(finetuned)?);
+    let mut notices = Vec::new();
+    complement(&a, &mut b, &mut notices);
     let mut description = PairDescription {
         zeroshot: describe_file(&a)?,
         finetuned: describe_file(&b)?,
@@ -81,7 +83,6 @@ pub fn describe_pair(
         not_finite: [&a, &b].iter().flat_map(|file| not_finite(file)).collect(),
         notices: Vec::new(),
     };
-    let mut notices = Vec::new();
     align(&mut a, &mut b, &Overrides::default(), &mut notices)?;
     match check_match(&a, &b) {
         Ok(dims) => {

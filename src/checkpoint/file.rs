@@ -31,19 +31,14 @@ pub struct Checkpoint {
     names: Names,
     notices: Vec<String>,
     entries: BTreeMap<String, (Dtype, Vec<usize>)>,
-    resized: Option<Resized>,
+    /// Tensors that are not the file's own (resized, or of the other end): little-endian, row-major.
+    made: BTreeMap<String, Vec<u8>>,
+    /// Patches along one side in the file, where its position embedding was resized.
+    resized: Option<usize>,
 }
 
 /// Name of the image tower's position embedding.
 const POSITIONS: &str = "visual.positional_embedding";
-
-/// Position embeddings of another grid than the file's.
-struct Resized {
-    /// Patches along one side in the file.
-    from: usize,
-    /// float32, row-major.
-    bytes: Vec<u8>,
-}
 
 /// A file and its bytes.
 struct Source {
@@ -132,6 +127,7 @@ impl Checkpoint {
             names,
             notices,
             entries: BTreeMap::new(),
+            made: BTreeMap::new(),
             resized: None,
         };
         checkpoint.entries = checkpoint
@@ -340,8 +336,8 @@ impl Checkpoint {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<TensorView<'_>> {
         let (dtype, shape) = self.entries.get(name)?;
-        if let Some(resized) = self.resized.as_ref().filter(|_| name == POSITIONS) {
-            return TensorView::new(*dtype, shape.clone(), Cow::Borrowed(&resized.bytes));
+        if let Some(made) = self.made.get(name) {
+            return TensorView::new(*dtype, shape.clone(), Cow::Borrowed(made));
         }
         let own = |source: &str| self.own(source).map(|(tensor, _)| tensor);
         match self.names.recipes.get(name)? {
@@ -365,7 +361,8 @@ impl Checkpoint {
         let finite = |source: &str| {
             self.own(source).is_some_and(|(tensor, map)| tensor.all_finite(|read| map.forget(read)))
         };
-        if self.names.recipes.get(name)?.sources().into_iter().all(finite) {
+        let own = self.names.recipes.get(name).filter(|_| !self.made.contains_key(name));
+        if own.is_some_and(|recipe| recipe.sources().into_iter().all(finite)) {
             return None;
         }
         self.get(name)?.first_not_finite()
@@ -375,8 +372,8 @@ impl Checkpoint {
     /// to; `None` where positions are no square with a class token.
     #[must_use]
     pub fn grid(&self) -> Option<usize> {
-        if let Some(resized) = &self.resized {
-            return Some(resized.from);
+        if self.resized.is_some() {
+            return self.resized;
         }
         let patches = self.shape(POSITIONS)?.first()?.checked_sub(1)?;
         let grid = patches.isqrt();
@@ -397,8 +394,15 @@ impl Checkpoint {
         let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
         let shape = vec![grid * grid + 1, width];
         self.entries.insert(POSITIONS.into(), (Dtype::F32, shape));
-        self.resized = Some(Resized { from, bytes });
+        self.made.insert(POSITIONS.into(), bytes);
+        self.resized = Some(from);
         true
+    }
+
+    /// Takes a tensor of another file, as if it were stored in this one.
+    pub(super) fn borrow(&mut self, name: &str, from: &TensorView<'_>) {
+        self.entries.insert(name.into(), (from.dtype(), from.shape().to_vec()));
+        self.made.insert(name.into(), from.bytes().to_vec());
     }
 
     /// Fails when a tensor has a value that is NaN or infinite in float32,

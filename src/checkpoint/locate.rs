@@ -97,6 +97,9 @@ fn selected(given: &Path) -> (PathBuf, Option<String>) {
 fn in_folder(folder: &Path) -> Result<(PathBuf, String), CheckpointError> {
     let known = IN_FOLDERS.iter().chain(&INDICES).map(|name| folder.join(name));
     let mut there: Vec<PathBuf> = known.filter(|path| path.is_file()).collect();
+    if there.is_empty() && is_distributed(folder) {
+        return Err(CheckpointError::Folder { path: folder.into(), hint: DISTRIBUTED.into() });
+    }
     if there.is_empty() {
         there = others(folder);
         // Among several a person must choose.
@@ -145,20 +148,27 @@ fn others(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// What to do with a folder of torch.distributed.checkpoint.
+const DISTRIBUTED: &str = "it is a distributed checkpoint (torch.distributed.checkpoint), which is \
+                           not read: join it with `python -m \
+                           torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt`";
+
+/// Entries of a folder that are looked at to tell what it is.
+const LOOKED_AT: usize = 1000;
+
+fn is_distributed(folder: &Path) -> bool {
+    let part = |path: &Path| path.extension().is_some_and(|end| end == "distcp");
+    folder.join(".metadata").is_file() || entries(folder).iter().any(|path| part(path))
+}
+
 fn hint(folder: &Path) -> String {
-    let distributed = folder.join(".metadata").is_file()
-        || std::fs::read_dir(folder).is_ok_and(|entries| {
-            entries
-                .filter_map(Result::ok)
-                .take(1000)
-                .any(|entry| entry.path().extension().is_some_and(|end| end == "distcp"))
-        });
-    if distributed {
-        "it is a distributed checkpoint (torch.distributed.checkpoint), which is not read: join \
-         it with `python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER \
-         model.pt`"
-            .into()
-    } else {
-        "no checkpoint lies in it: give the file itself".into()
+    match entries(folder).iter().find(|path| path.is_dir() && is_distributed(path)) {
+        Some(inner) => format!("in it, {}: {DISTRIBUTED}", name(inner)),
+        None => "no checkpoint lies in it: give the file itself".into(),
     }
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries.filter_map(|entry| Some(entry.ok()?.path())).take(LOOKED_AT).collect()
 }

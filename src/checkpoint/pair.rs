@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::arch::{Architecture, Dims, Expected, Overrides, compare};
 use super::error::{CheckpointError, Mismatch};
 use super::file::Checkpoint;
+use super::known::VOCABULARY;
 use super::logit_scale::LogitScale;
 use super::names::{HEAD_BIAS, HEAD_WEIGHT, is_head, is_text};
 use super::resolve::align;
@@ -84,6 +85,7 @@ impl Pair {
         overrides: &Overrides,
     ) -> Result<Self, CheckpointError> {
         let mut notices = Vec::new();
+        complement(&zeroshot, &mut finetuned, &mut notices);
         align(&mut zeroshot, &mut finetuned, overrides, &mut notices)?;
         if let Some(head) = &overrides.head {
             for (end, file) in [("zero-shot", &mut zeroshot), ("fine-tuned", &mut finetuned)] {
@@ -96,9 +98,7 @@ impl Pair {
                 }
             }
         }
-        for (end, file) in [("zero-shot", &zeroshot), ("fine-tuned", &finetuned)] {
-            notices.extend(file.notices().iter().map(|notice| format!("{end} file: {notice}")));
-        }
+        notices.extend(of_files(&zeroshot, &finetuned));
         let Matched { dims, head, text_same } = matched(&zeroshot, &finetuned)?;
         let stored_at_both = head.is_some_and(|head| head.zeroshot && head.finetuned);
         let wrong = |message: String| CheckpointError::Pair {
@@ -205,6 +205,27 @@ impl Pair {
         self.needs_text() && !self.text_same
     }
 
+    /// Fails where a zero-shot head is needed and the text tower is not for CLIP's tokenizer.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Pair`].
+    pub fn check_vocabulary(&self) -> Result<(), CheckpointError> {
+        if !self.needs_text() || self.architecture.takes_clip_tokens() {
+            return Ok(());
+        }
+        let vocabulary = self.architecture.text.as_ref().map_or(0, |text| text.vocab);
+        Err(CheckpointError::Pair {
+            zeroshot: self.zeroshot.path().into(),
+            finetuned: self.finetuned.path().into(),
+            message: format!(
+                "a zero-shot head is needed at an end that stores no linear head, but the text \
+                 tower has a vocabulary of {vocabulary} tokens, expected the {VOCABULARY} of CLIP's \
+                 tokenizer; give files that both store `{HEAD_WEIGHT}`, or the file of a head as \
+                 `checkpoints.head`"
+            ),
+        })
+    }
+
     /// Tensors that move along the path, with their shapes: the image tower,
     /// and the text tower where it moves. Stored heads are not among them (an
     /// end may lack one): see [`Self::head`].
@@ -236,6 +257,31 @@ impl Pair {
     }
 }
 
+/// Name of the projection of image features.
+const PROJECTION: &str = "visual.proj";
+
+/// A fine-tuned image tower without its projection (`CLIPVisionModel`) has the zero-shot end's.
+pub(super) fn complement(
+    zeroshot: &Checkpoint,
+    finetuned: &mut Checkpoint,
+    notices: &mut Vec<String>,
+) {
+    let width = |file: &Checkpoint| file.shape("visual.class_embedding").map(<[usize]>::to_vec);
+    if finetuned.has(PROJECTION)
+        || width(finetuned).is_none()
+        || width(finetuned) != width(zeroshot)
+    {
+        return;
+    }
+    if let Some(projection) = zeroshot.get(PROJECTION) {
+        finetuned.borrow(PROJECTION, &projection);
+        notices.push(format!(
+            "`{PROJECTION}` of the fine-tuned end taken from the zero-shot file: the fine-tuned one \
+             has none"
+        ));
+    }
+}
+
 /// What two files have in common, as far as tensors tell.
 #[derive(Clone, Debug)]
 pub struct Matched {
@@ -245,6 +291,32 @@ pub struct Matched {
     pub head: Option<HeadInfo>,
     /// See [`Pair::text_same`].
     pub text_same: bool,
+}
+
+/// Opens two files as they stand on a path: what the fine-tuned one lacks is the other's, and the
+/// position embeddings of both are of one grid. What was done goes to `notices`.
+///
+/// # Errors
+/// When a file cannot be opened, or the architecture that is asked for is unknown.
+pub fn opened(
+    zeroshot: &Path,
+    finetuned: &Path,
+    overrides: &Overrides,
+    notices: &mut Vec<String>,
+) -> Result<(Checkpoint, Checkpoint), CheckpointError> {
+    let (mut zeroshot, mut finetuned) = (Checkpoint::open(zeroshot)?, Checkpoint::open(finetuned)?);
+    complement(&zeroshot, &mut finetuned, notices);
+    align(&mut zeroshot, &mut finetuned, overrides, notices)?;
+    Ok((zeroshot, finetuned))
+}
+
+/// What opening each file has to say, with its end.
+pub(crate) fn of_files(zeroshot: &Checkpoint, finetuned: &Checkpoint) -> Vec<String> {
+    let mut notices = Vec::new();
+    for (end, file) in [("zero-shot", zeroshot), ("fine-tuned", finetuned)] {
+        notices.extend(file.notices().iter().map(|notice| format!("{end} file: {notice}")));
+    }
+    notices
 }
 
 /// Checks that two files have the same tensors and heads of the same size. Asks nothing that

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use alphascope::checkpoint::{
-    Checkpoint, Container, Dialect, End, Overrides, Pair, describe, describe_pair,
+    Checkpoint, Container, Dialect, Dtype, End, Overrides, Pair, describe, describe_pair,
 };
+use alphascope::merge::{Request, Twin, merge};
+use alphascope::sweep::ids::Alpha;
+use alphascope::sweep::spec::Variant;
 use rstest::rstest;
 
 use crate::files::Tensor;
@@ -242,6 +245,55 @@ fn other_image_sizes_are_met_by_resizing_positions_aloud() {
     let both = describe_pair(&beside, &larger).unwrap();
     assert!(both.matches, "{:?}", both.problem);
     assert_eq!(both.notices.iter().filter(|n| n.contains("resized from")).count(), 1);
+    // A merge writes what a sweep measures there.
+    let summary = merge(&Request {
+        zeroshot: beside,
+        finetuned: larger,
+        overrides: Overrides::default(),
+        alpha: Alpha::ZERO_SHOT,
+        variant: Variant::dense(),
+        seed: 0,
+        out: folder.path().join("merged.safetensors"),
+        replace: false,
+        dialect: Dialect::OpenClip,
+        dtype: Dtype::F32,
+        twin: Twin::Unknown,
+    });
+    let summary = summary.unwrap();
+    assert_eq!(summary.notices.iter().filter(|n| n.contains("resized from")).count(), 1);
+    let merged = Checkpoint::open(&summary.out).unwrap().get(name).unwrap().to_f32();
+    assert_eq!(merged, pair.end(End::ZeroShot, name).unwrap().to_f32());
+}
+
+/// `CLIPVisionModel` keeps no projection, `model.visual.state_dict()` no `visual.`.
+#[test]
+fn image_towers_alone_are_completed_by_the_zero_shot_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = |name: &str| name.starts_with("visual.");
+    let zeroshot = changed(&folder, "zs.safetensors", |_, _| true);
+    let finetuned = changed(&folder, "ft.safetensors", |name, tensor| {
+        floats(tensor, |_, x| x + 0.5);
+        own(name) && name != "visual.proj"
+    });
+    let bare = changed(&folder, "bare.safetensors", |name, tensor| {
+        tensor.0 = name.trim_start_matches("visual.").to_string();
+        floats(tensor, |_, x| x + 0.5);
+        own(name)
+    });
+    let [base, tower, alone] = [&zeroshot, &finetuned, &bare].map(|path| {
+        let pair = Pair::open(&zeroshot, path, &Overrides::default()).unwrap();
+        let values = |name| pair.end(End::FineTuned, name).unwrap().to_f32();
+        let borrowed = pair.notices.iter().any(|notice| notice.contains("`visual.proj` of the"));
+        assert_eq!(borrowed, path == &finetuned, "{:?}", pair.notices);
+        (values("visual.proj"), values("visual.conv1.weight"))
+    });
+    let moved = |values: &[f32]| values.iter().map(|x| x + 0.5).collect::<Vec<_>>();
+    assert_eq!(tower, (base.0.clone(), moved(&base.1)));
+    assert_eq!(alone, (moved(&base.0), moved(&base.1)));
+    assert!(describe_pair(&zeroshot, &finetuned).unwrap().matches);
+    // The zero-shot end is complete.
+    let error = Pair::open(&finetuned, &zeroshot, &Overrides::default()).unwrap_err().to_string();
+    assert!(error.contains("visual.proj") && error.contains("complete checkpoint"), "{error}");
 }
 
 /// open_clip's order of file names decides, and what was taken is said.

@@ -149,7 +149,10 @@ fn a_wrong_number_in_a_torch_file_is_named() {
     std::fs::copy(saved("config.json"), folder.path().join("config.json")).unwrap();
     let description = describe_values(&path).unwrap();
     let problem = description.problem.unwrap();
-    assert!(problem.contains("`visual.proj` holds NaN or infinity at element 2;"), "{problem}");
+    assert!(
+        problem.contains("`visual.proj` holds NaN or infinity (as float32) at element 2;"),
+        "{problem}"
+    );
     assert_eq!(describe_values(&saved("zip.pt")).unwrap().not_finite, []);
 }
 
@@ -171,6 +174,16 @@ fn message(path: &Path) -> String {
 fn folders_and_indices_that_cannot_be_opened() {
     let (_keep, path) = folder(&[(".metadata", b"x"), ("__0_0.distcp", b"x")]);
     assert!(message(&path).contains("distributed checkpoint"), "{}", message(&path));
+    // One with a file beside its parts, and the folder around it.
+    let (outer, _) = folder(&[]);
+    std::fs::create_dir(outer.path().join("epoch_1")).unwrap();
+    for name in ["__0_0.distcp", "extra.pt"] {
+        std::fs::write(outer.path().join("epoch_1").join(name), b"x").unwrap();
+    }
+    let said = message(&outer.path().join("epoch_1"));
+    assert!(said.contains("distributed checkpoint"), "{said}");
+    let said = message(outer.path());
+    assert!(said.contains("in it, epoch_1: it is a distributed checkpoint"), "{said}");
     let (_keep, path) = folder(&[("a.pt", b"x"), ("b.pt", b"x")]);
     assert!(message(&path).contains("several: a.pt, b.pt; give one"), "{}", message(&path));
     let (_keep, path) = folder(&[("only.pt", b"x")]);
@@ -180,7 +193,8 @@ fn folders_and_indices_that_cannot_be_opened() {
         (r#"{"weight_map": {"a": "/etc/passwd"}}"#, "expected a plain file name"),
         (r#"{"weight_map": {"a": "gone.safetensors"}}"#, "gone.safetensors"),
         (r#"{"weight_map": {}}"#, "names no shards"),
-        (r#"{"embed_dim": 512}"#, "a JSON file"),
+        (r#"{"embed_dim": 512}"#, "expected an index of shards"),
+        (r#"{"weight_map": {"a": "b.saf"#, "download it again"),
     ] {
         let (_keep, path) = folder(&[("model.safetensors.index.json", map.as_bytes())]);
         assert!(message(&path).contains(words), "{}", message(&path));
@@ -239,6 +253,10 @@ fn a_header_that_is_wrong_names_the_tensor() {
             "tensor `a`: unknown variant",
         ),
         (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, "tensor `a`"),
+        (
+            &format!(r#"{{"a":{{"dtype":"F32","shape":{:?},"data_offsets":[0,4]}}}}"#, [1; 17]),
+            "tensor `a`: expected at most 16 dimensions, got 17",
+        ),
         (r#"{"a""#, "its header is wrong: EOF"),
     ] {
         let (_keep, path) = folder(&[("a.safetensors", &file(header))]);

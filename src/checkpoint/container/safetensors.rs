@@ -9,8 +9,11 @@ use serde_json::Value;
 use super::{Container, Contents, Layout, RawTensor};
 use crate::checkpoint::tensor::Dtype;
 
-/// Longest header accepted, as the format's own library has it.
-pub(super) const MAX_HEADER: u64 = 100_000_000;
+/// Longest header accepted: fifty times that of the largest CLIP with its optimizer's state. What a
+/// hostile one of this length makes of itself in memory stays below 200 MB.
+pub(super) const MAX_HEADER: u64 = 10_000_000;
+/// Most dimensions of a tensor.
+const MAX_SIDES: usize = 16;
 
 /// Reads the header.
 pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
@@ -27,6 +30,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
         format!("it declares a header of {length} bytes, but only {} follow: truncated", rest.len())
     })?;
     let parsed: Metadata = serde_json::from_slice(header).map_err(|error| wrong(header, &error))?;
+    let tensors = parsed.tensors();
+    if let Some((name, info)) = tensors.iter().find(|(_, info)| info.shape.len() > MAX_SIDES) {
+        return Err(format!(
+            "its header is wrong at tensor `{name}`: expected at most {MAX_SIDES} dimensions, got {}",
+            info.shape.len()
+        ));
+    }
     let start = 8 + header.len();
     let data = bytes.len() - start;
     let declared = parsed.data_len();
@@ -41,8 +51,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
             data - declared
         ));
     }
-    let tensors = parsed
-        .tensors()
+    let tensors = tensors
         .into_iter()
         .map(|(name, info)| {
             let (from, to) = info.data_offsets;

@@ -28,7 +28,16 @@ impl Index {
             return Ok(None);
         }
         let text = crate::regular::read(path, MAX_BYTES).map_err(|error| error.to_string())?;
-        let Ok(index) = serde_json::from_slice::<Self>(&text) else { return Ok(None) };
+        let index = match serde_json::from_slice::<Self>(&text) {
+            Ok(index) => index,
+            Err(error) if path.to_string_lossy().ends_with(".index.json") => {
+                return Err(format!(
+                    "expected an index of shards, with the file of each tensor in `weight_map`: \
+                     {error}; download it again"
+                ));
+            }
+            Err(_) => return Ok(None),
+        };
         for shard in index.weight_map.values() {
             let plain = Path::new(shard).file_name().is_some_and(|name| name == shard.as_str());
             if !plain {

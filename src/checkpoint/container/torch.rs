@@ -295,6 +295,15 @@ impl Reader<'_, '_> {
         Ok(RawTensor { dtype: Ok(dtype), shape, file: 0, layout })
     }
 
+    /// True where a storage's bytes were pickled as text (`_codecs.encode(…, 'latin1')`).
+    fn encoded(&self, id: Id) -> bool {
+        self.graph.object(id).is_some_and(|(_, object)| {
+            let first = self.graph.members(object.args).and_then(|args| args.first());
+            let text = first.and_then(|first| self.graph.object(*first));
+            text.is_some_and(|(class, _)| class == ("_codecs", "encode"))
+        })
+    }
+
     fn stored(&mut self, id: Id) -> Result<Stored, String> {
         if let Node::Persistent(key) = self.graph.node(id) {
             return located(self.graph, *key, self.storages);
@@ -307,7 +316,13 @@ impl Reader<'_, '_> {
                 _ => None,
             }
         });
-        let range = range.ok_or("its storage is neither in the file nor in the pickle")?;
+        let range = range.ok_or_else(|| match self.encoded(id) {
+            true => {
+                "its numbers are written as text, as `pickle.dump` does with protocol 2 and \
+                     below: save it with `torch.save`, or with `protocol=4`"
+            }
+            false => "its storage is neither in the file nor in the pickle",
+        })?;
         if let Some(stored) = self.embedded.get(&range.start) {
             return Ok(stored.clone());
         }

@@ -189,6 +189,15 @@ pub fn canonical<'a>(
             return Err(text.into());
         }
     }
+    if let Some(prefix) = bare_tower(files.keys().map(String::as_str)) {
+        files = files
+            .into_iter()
+            .map(|(plain, name)| match plain.strip_prefix(&prefix) {
+                Some(rest) => (format!("{prefix}visual.{rest}"), name),
+                None => (plain, name),
+            })
+            .collect();
+    }
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     let Tower { dialect, prefix, others } = choose(&names, select)?;
     let mut found = Names {
@@ -273,6 +282,23 @@ impl Recipe {
             Self::Stacked(names) => names.iter().map(String::as_str).collect(),
         }
     }
+}
+
+/// Where a file holds only `model.visual.state_dict()`, without `visual.` before its names: what
+/// stands before them.
+fn bare_tower<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
+    let whole = |name: &str| name.contains("visual.") || name.contains("vision_model.");
+    if names.clone().any(whole) {
+        return None;
+    }
+    let mut prefixes = names.clone().filter_map(|name| {
+        let prefix = name.strip_suffix("conv1.weight")?;
+        let beside = ["class_embedding", "attnpool.positional_embedding"];
+        let own = |name: &str| name.strip_prefix(prefix).is_some_and(|it| beside.contains(&it));
+        names.clone().any(own).then(|| prefix.to_string())
+    });
+    let first = prefixes.next()?;
+    prefixes.next().is_none().then_some(first)
 }
 
 /// A stored head's canonical name, of what wrappers call it.
@@ -365,6 +391,22 @@ mod tests {
             ["model.visual.conv1.weight", "model.token_embedding.weight", "model.ln_final.bias"];
         let found = canonical(names, None).unwrap();
         assert!(found.leftover_text && found.recipes.len() == 1 && found.ignored.len() == 2);
+    }
+
+    #[test]
+    fn an_image_tower_alone_may_lack_its_prefix() {
+        for (prefix, beside) in
+            [("", "class_embedding"), ("module.", "attnpool.positional_embedding")]
+        {
+            let names = ["conv1.weight", beside, "transformer.resblocks.0.ln_1.bias", "proj"];
+            let names = names.map(|name| format!("{prefix}{name}"));
+            let found = canonical(names.iter().map(String::as_str), None).unwrap();
+            assert_eq!(found.prefix, prefix);
+            assert!(found.recipes.keys().all(|name| is_image(name)), "{:?}", found.recipes);
+            assert_eq!(found.recipes["visual.proj"].sources(), [names[3].as_str()]);
+        }
+        // A ResNet of torchvision has no attention pool.
+        assert!(canonical(["conv1.weight", "fc.weight"], None).is_err());
     }
 
     #[test]

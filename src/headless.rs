@@ -277,7 +277,7 @@ impl Show {
                 }
             }
             Event::Refused { why, .. } => self.say(&format!("refused: {why}")),
-            Event::Notice { level, text } => {
+            Event::Notice { level, text, .. } => {
                 let word = if *level == Level::Error { "error" } else { "note" };
                 self.say(&format!("{word}: {text}"));
             }

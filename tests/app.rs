@@ -469,7 +469,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         set.clone().prop_map(|dataset| Event::Skipped { dataset }),
         set.clone().prop_map(|dataset| Event::Unskipped { dataset }),
         prop::option::of(set).prop_map(|dataset| Event::Focused { dataset }),
-        ".{0,40}".prop_map(|text| Event::Notice { level: Level::Warning, text }),
+        ".{0,40}".prop_map(|text| Event::notice(Level::Warning, text)),
         (0usize..8, 0usize..13).prop_map(|(set, alpha)| Event::CellFailed {
             cell: Script::cell(set, alpha),
             round: RoundId(0),

@@ -7,7 +7,7 @@ use alphascope::report::{Format, render, render_together, table};
 use alphascope::sim::{SimEngine, SimScript, SimShape};
 use alphascope::sweep::drive::{EngineFactory, Sink, drive};
 use alphascope::sweep::engine::Engine;
-use alphascope::sweep::event::{Benchmark, DatasetInfo, Event, Header, Progress, SCHEMA};
+use alphascope::sweep::event::{Benchmark, DatasetInfo, Event, Header, Level, Progress, SCHEMA};
 use alphascope::sweep::ids::{Alpha, AlphaId, DatasetId, ProbeId, VariantId, WorkerId};
 use alphascope::sweep::journal::JournalError;
 use alphascope::sweep::plan::{Shard, rounds};
@@ -156,6 +156,33 @@ fn json_keeps_its_promise() {
     assert_eq!(report["failed"][0]["dataset"], "sketches-in-ink");
     assert_eq!(report["failed"][0]["alpha"], 0.5);
     assert_eq!(report["summary"]["failure_mode"], true);
+}
+
+#[test]
+fn warnings_of_what_is_measured_are_told_once() {
+    let mut state = whole();
+    let report = |state: &SweepState| -> Value {
+        serde_json::from_slice(&render(state, Format::Json).unwrap()).unwrap()
+    };
+    assert_eq!(report(&state)["notices"], serde_json::json!([]));
+    assert!(!text(&state, Format::Md).contains("## Notes"));
+    // A journal of before: its lines say nothing of the kind.
+    let old = r#"{"event":"notice","level":"warning","text":"no file has a *logit* scale"}"#;
+    let said = [
+        serde_json::from_str(old).unwrap(),
+        Event::notice(Level::Info, "activation GELU: confirmed"),
+        Event::passing(Level::Warning, "there was no room to write for 3 s"),
+        Event::notice(Level::Warning, "position embedding resized"),
+        // Said again by a session that went on.
+        serde_json::from_str(old).unwrap(),
+    ];
+    said.iter().for_each(|event| state.apply(event));
+    assert_eq!(
+        report(&state)["notices"],
+        serde_json::json!(["no file has a *logit* scale", "position embedding resized"])
+    );
+    let notes = "\n## Notes\n\n- no file has a \\*logit\\* scale\n- position embedding resized\n";
+    assert!(text(&state, Format::Md).ends_with(notes), "{}", text(&state, Format::Md));
 }
 
 #[test]

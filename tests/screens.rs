@@ -43,10 +43,7 @@ fn situation(name: &str, look: Look, size: (u16, u16)) -> Model {
                     round: RoundId(3),
                     message: "evaluate openmoji at α 0.4: 3 logits are not finite".to_string(),
                 },
-                Event::Notice {
-                    level: Level::Warning,
-                    text: "12 near-ties: another batch size may flip them".to_string(),
-                },
+                Event::notice(Level::Warning, "12 near-ties: another batch size may flip them"),
                 Event::Finished { outcome: Outcome::Partial, seconds: 9.0 },
             ];
             for event in events {

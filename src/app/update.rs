@@ -137,7 +137,7 @@ fn on_event(model: &mut Model, event: &Event) {
         | Event::VariantDropped { .. }
         | Event::VariantTaken { .. } => layers::in_force(model, event),
         Event::Refused { command, why } => commands::refused(model, command, why),
-        Event::Notice { level, text } => model.say(*level, text.as_str()),
+        Event::Notice { level, text, .. } => model.say(*level, text.as_str()),
         Event::Started { devices, program, .. } => {
             let text = format!("{program} measures on {}", devices.join(", "));
             model.say(Level::Info, text);

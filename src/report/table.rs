@@ -157,6 +157,12 @@ pub(super) fn markdown(state: &SweepState) -> String {
             let _ = writeln!(text, "- {}", plain(note));
         }
     }
+    if !state.warnings().is_empty() {
+        text.push_str("\n## Notes\n\n");
+    }
+    for note in state.warnings() {
+        let _ = writeln!(text, "- {}", plain(note));
+    }
     text
 }
 

@@ -148,10 +148,10 @@ mod tests {
     fn what_was_said_is_owed_no_more() {
         let mut state = SweepState::default();
         let assumed = "activation: gelu assumed (open_clip's default), nothing says otherwise";
-        state.apply(&Event::Notice { level: Level::Warning, text: assumed.into() });
+        state.apply(&Event::notice(Level::Warning, assumed));
         assert!(ActivationProbe::is_owed(&state));
         let (level, text) = probe(32, 136, 4).notice();
-        state.apply(&Event::Notice { level, text });
+        state.apply(&Event::notice(level, text));
         assert!(!ActivationProbe::is_owed(&state));
     }
 }

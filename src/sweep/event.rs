@@ -134,6 +134,10 @@ pub enum Event {
         level: Level,
         /// One sentence.
         text: String,
+        /// Of this session's course (short memory, a full disk), not of what is measured:
+        /// reports leave it out, so that an interrupted run's are those of a whole one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        passing: bool,
     },
     /// The session ended.
     Finished {
@@ -145,6 +149,20 @@ pub enum Event {
     /// An event of a later version: kept, not understood.
     #[serde(other)]
     Unknown,
+}
+
+impl Event {
+    /// A notice of what is measured.
+    #[must_use]
+    pub fn notice(level: Level, text: impl Into<String>) -> Self {
+        Self::Notice { level, text: text.into(), passing: false }
+    }
+
+    /// A notice of a session's course.
+    #[must_use]
+    pub fn passing(level: Level, text: impl Into<String>) -> Self {
+        Self::Notice { level, text: text.into(), passing: true }
+    }
 }
 
 /// What a run will measure: everything a reader needs to show it without the

@@ -39,8 +39,6 @@ pub struct TorchEngine {
     pub(super) standing: Option<Standing>,
     name: String,
     notices: Vec<String>,
-    /// Those of them that nobody was told yet.
-    untold: Vec<String>,
 }
 
 /// A point of a variant's path.
@@ -113,7 +111,6 @@ impl TorchEngine {
             standing: None,
             name: String::new(),
             notices: Vec::new(),
-            untold: Vec::new(),
         };
         if engine.inputs.spec.sweep.batchnorm == BatchNorm::Recompute {
             let notice = engine.recompute_statistics()?;
@@ -127,7 +124,6 @@ impl TorchEngine {
             name.push_str(", bf16");
         }
         engine.name = name;
-        engine.untold.clone_from(&engine.notices);
         engine.keep_activations(activations_budget(device));
         Ok(engine)
     }
@@ -171,12 +167,6 @@ impl TorchEngine {
     #[must_use]
     pub fn kept_activations(&self) -> usize {
         self.model.kept()
-    }
-
-    /// What a person should know about how this engine measures.
-    #[must_use]
-    pub fn notices(&self) -> &[String] {
-        &self.notices
     }
 
     /// What is measured.
@@ -272,10 +262,12 @@ impl Engine for TorchEngine {
         self.name.clone()
     }
 
+    fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
     fn told(&mut self) -> Vec<String> {
-        let first = std::mem::take(&mut self.untold);
-        let cache = self.inputs.cache.remark();
-        first.into_iter().chain(memory::notes()).chain(cache).collect()
+        memory::notes().into_iter().chain(self.inputs.cache.remark()).collect()
     }
 
     fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {

@@ -39,7 +39,7 @@ impl<'a> Worker<'a> {
     pub(super) fn run(&self, factory: EngineFactory) {
         let all = AssertUnwindSafe(|| match factory() {
             Ok(engine) => {
-                self.tell(Told::Ready(self.id, engine.device()));
+                self.tell(Told::Ready(self.id, engine.device(), engine.notices().to_vec()));
                 self.measure_all(engine);
             }
             Err(error) => self.tell(Told::Lost(self.id, error.to_string())),
@@ -107,7 +107,7 @@ impl<'a> Worker<'a> {
         self.tell(Told::Noticed(Level::Info, text));
     }
 
-    /// What the engine has to say.
+    /// What happened in the engine.
     fn pass_on(&self, engine: &mut dyn Engine) {
         engine.told().into_iter().for_each(|text| self.tell(Told::Said(self.id, text)));
     }

@@ -423,6 +423,24 @@ fn a_figure_has_a_panel_for_each_variant() {
 }
 
 /// Width, height and RGB of a PNG.
+/// A path that fails: the table marks an end, the gain is at a point between, and no
+/// name stands for both.
+#[test]
+fn the_best_interior_point_is_not_the_best_of_all() {
+    let shape = SimShape::Failure;
+    let state = run(&header(&SETS), SimScript { shape, ..SimScript::default() });
+    let json: Value = serde_json::from_str(&text(&state, Format::Json)).unwrap();
+    let summary = &json["summary"];
+    let [interior, all] =
+        ["best_alpha", "best_alpha_of_all"].map(|key| summary[key].as_f64().unwrap());
+    assert!(0.0 < interior && interior < 1.0 && (all == 0.0 || all == 1.0), "{summary}");
+    assert!(summary["rft_gain"].as_f64().unwrap() < 0.0);
+    for table in [table(&state), text(&state, Format::Md)] {
+        assert!(table.contains("best OOD accuracy: "), "{table}");
+        assert!(table.contains(&format!(" % at α = {all}\n")), "{table}");
+    }
+}
+
 /// Every variant is in the text with its difference from the dense path, and in JSON at every α.
 #[test]
 fn variants_are_told_beside_the_dense_path() {

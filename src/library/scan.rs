@@ -189,7 +189,7 @@ fn found(dir: &Path) -> Result<Found, String> {
         name: it.name.clone(),
         role: it.role,
         ends: [top1(i, 0), top1(i, last)],
-        best: gain.as_ref().and_then(|gain| top1(i, gain.best_alpha.index())),
+        best: gain.as_ref().and_then(|gain| top1(i, gain.best_interior.index())),
     });
     let began = events.iter().find_map(|event| match event {
         Event::Started { at, .. } => Some(*at),
@@ -204,7 +204,7 @@ fn found(dir: &Path) -> Result<Found, String> {
         total,
         best_alpha: gain
             .as_ref()
-            .and_then(|gain| header.alphas.get(gain.best_alpha.index()))
+            .and_then(|gain| header.alphas.get(gain.best_interior.index()))
             .map(|alpha| alpha.get()),
         gain: gain.map(|gain| [gain.points.value, gain.points.lo, gain.points.hi]),
         began,

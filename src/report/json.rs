@@ -168,7 +168,9 @@ fn summary(state: &SweepState, judged: &Judgement) -> Value {
         "lo": gain.map(|it| it.points.lo),
         "hi": gain.map(|it| it.points.hi),
         "sure": gain.map(|it| it.sure),
-        "best_alpha": at(state, gain.map(|it| it.best_alpha)),
+        // Where the gain is; the one of all points is what the tables mark.
+        "best_alpha": at(state, gain.map(|it| it.best_interior)),
+        "best_alpha_of_all": at(state, stats::best_alpha(state, VariantId::DENSE)),
         "failure_mode": judged.verdict == Verdict::Failure,
         "verdict": match judged.verdict {
             Verdict::Success => "success",

@@ -366,7 +366,7 @@ fn gain(model: &Model, theme: &Theme, rounds: bool) -> Vec<Span<'static>> {
     };
     let it = gain.points;
     let interval = format!(" [{}, {}]", format::signed(it.lo), format::signed(it.hi));
-    let alpha = model.board.alphas.get(gain.best_alpha.index()).copied();
+    let alpha = model.board.alphas.get(gain.best_interior.index()).copied();
     let at = alpha.map_or_else(String::new, |alpha| format!(" at α {}", format::alpha(alpha)));
     let mut spans = vec![
         Span::styled("RFT gain ", theme.dim()),

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! runs in FOLDER                                       12 of 30 runs
-//! name   state   done   best α   gain   age   size
+//! name   state   gain   at α   done   age   size
 //! what the highlighted one is
 //! a text being typed, or a word
 //! hints
@@ -23,7 +23,7 @@ use super::{paint, popup, setup};
 
 /// Columns beside the name, from the right: least needed first to go.
 const COLUMNS: [(&str, usize); 6] =
-    [("state", 10), ("gain", 5), ("best α", 6), ("done", 5), ("age", 7), ("size", 7)];
+    [("state", 10), ("gain", 5), ("at α", 6), ("done", 5), ("age", 7), ("size", 7)];
 /// Columns of a name where the pair and the datasets have room beside it.
 const NAME: usize = 36;
 /// … and the least room they need.
@@ -110,12 +110,17 @@ fn table(it: &Library, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let (name, about) = if about >= ABOUT { (NAME, about) } else { (name, 0) };
     let mut head = paint::left(theme, "    name", name);
     for (title, wide) in &COLUMNS[..many] {
-        let text = theme.spell(title);
+        let spelled = theme.spell(title);
+        // `at alpha` is too long in ASCII, and `at` beside the gain says enough.
+        let text = match spelled.split_once(' ') {
+            Some((first, _)) if paint::width(&spelled) > *wide => first,
+            _ => &spelled,
+        };
         head.push_str("  ");
         // States are words, the rest are numbers.
         let left = *title == "state";
         let cell =
-            if left { paint::left(theme, &text, *wide) } else { paint::right(theme, &text, *wide) };
+            if left { paint::left(theme, text, *wide) } else { paint::right(theme, text, *wide) };
         head.push_str(&cell);
     }
     if about > 0 {

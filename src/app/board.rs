@@ -82,7 +82,7 @@ pub struct Curve {
     pub points: Vec<Point>,
     /// Index of the highest top-1 (the smallest α of equals).
     pub best: Option<usize>,
-    /// Top-1 there minus the better end's, percentage points; `None` until
+    /// The best interior point's top-1 minus the better end's, percentage points; `None` until
     /// both ends and a point between are measured.
     pub gain: Option<f64>,
     /// Images × α done.
@@ -279,12 +279,10 @@ fn judge(curve: &mut Curve, alphas: &[f64]) {
         alphas.iter().position(|it| *it == alpha).and_then(|i| top1.get(i).copied().flatten())
     };
     let (Some(zero), Some(one)) = (at(0.0), at(1.0)) else { return };
-    // Of a path of which only the ends are measured there is nothing to gain yet.
+    // As the RFT gain: of the points between alone, so that a path that fails loses.
     let inside = std::iter::zip(alphas, &top1).filter(|(alpha, _)| 0.0 < **alpha && **alpha < 1.0);
-    if inside.filter_map(|(_, value)| *value).next().is_none() {
-        return;
-    }
-    curve.gain = curve.best.and_then(|i| top1[i]).map(|best| best - zero.max(one));
+    let best = inside.filter_map(|(_, value)| *value).reduce(f64::max);
+    curve.gain = best.map(|best| best - zero.max(one));
 }
 
 /// Unweighted mean over the OOD datasets that are not skipped; at each α only

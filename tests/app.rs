@@ -405,6 +405,50 @@ fn where_there_is_no_room_for_a_chart_its_keys_say_so() {
     }
 }
 
+/// On *Live* as a pane, elsewhere over the screen; where `l` is text or a value it stays that.
+#[test]
+fn the_log_opens_from_every_screen() {
+    let mut model = fold(&Script::good().until(60), Look::default(), (80, 24));
+    press(&mut model, Key::Char('l'));
+    assert_eq!((model.live.log, model.log_page), (true, None));
+    for tab in ['2', '3', '4'] {
+        press(&mut model, Key::Char(tab));
+        press(&mut model, Key::Char('l'));
+        assert_eq!(model.log_page, Some(0));
+        press(&mut model, Key::Char('l'));
+        assert_eq!((model.live.log, model.log_page), (true, None));
+    }
+    // From the newest line up, to the first and no farther.
+    for line in 0..40 {
+        update(&mut model, Message::Log(Level::Info, format!("line {line}")));
+    }
+    press(&mut model, Key::Char('l'));
+    press(&mut model, Key::Down);
+    assert_eq!(model.log_page, Some(0));
+    press(&mut model, Key::Up);
+    assert_eq!(model.log_page, Some(1));
+    for _ in 0..9 {
+        press(&mut model, Key::PageUp);
+    }
+    let first = model.log_page.unwrap();
+    assert!((18..=30).contains(&first), "{first}");
+    press(&mut model, Key::Down);
+    assert_eq!(model.log_page, Some(first - 1));
+    press(&mut model, Key::Esc);
+    assert_eq!(model.log_page, None);
+    // A filter takes letters, a form values.
+    press(&mut model, Key::Char('2'));
+    press(&mut model, Key::Char('/'));
+    press(&mut model, Key::Char('l'));
+    assert_eq!(model.log_page, None);
+    let mut setup = Model::new(Screen::Setup, Mode::Own, Look::default());
+    press(&mut setup, Key::Char('l'));
+    assert_eq!(setup.log_page, None);
+    let mut runs = Model::new(Screen::Library, Mode::Own, Look::default());
+    press(&mut runs, Key::Char('l'));
+    assert_eq!(runs.log_page, Some(0));
+}
+
 #[test]
 fn there_is_no_gain_before_a_point_between_the_ends() {
     let script = Script::good();

@@ -6,6 +6,7 @@ use crate::sweep::spec::Role;
 use crate::sweep::state::SweepState;
 use crate::sweep::stats;
 
+use super::format;
 use super::live::{Metric, Shown, Target};
 
 pub use crate::sweep::stats::{Barrier, Gain, Interval, Judgement, Verdict};
@@ -106,6 +107,8 @@ pub struct Board {
     pub architecture: String,
     /// The grid, ascending.
     pub alphas: Vec<f64>,
+    /// Decimals that its points are told apart by.
+    pub decimals: usize,
     /// The variant whose curves these are; `None`: the dense sweep.
     pub variant: Option<String>,
     /// The dense sweep's curves, to be seen behind a variant's; empty where the
@@ -157,6 +160,7 @@ impl Board {
             total,
             near_ties: curves.iter().flat_map(|c| &c.points).map(|p| p.near_ties).sum(),
             failed: curves.iter().map(|c| if let State::Failed(n) = c.state { n } else { 0 }).sum(),
+            decimals: format::decimals(&alphas),
             alphas,
             variant: known.map(|it| it.name.clone()),
             dense,
@@ -164,6 +168,12 @@ impl Board {
             mean,
             judgement: Some(stats::judge(run, variant)),
         }
+    }
+
+    /// A point of the grid for people.
+    #[must_use]
+    pub fn alpha(&self, value: f64) -> String {
+        format::alpha(value, self.decimals)
     }
 
     /// The gain over the better end, if it can be told.

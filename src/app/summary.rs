@@ -78,7 +78,7 @@ fn errors(model: &Model) -> Vec<String> {
         Some(Err(why)) => Some(first(why)),
         _ => None,
     };
-    let alpha = |id: AlphaId| run.alphas().get(id.index()).map(|it| format::alpha(it.get()));
+    let alpha = |id: AlphaId| run.alphas().get(id.index()).map(|it| it.short());
     let of = |variant: VariantId| match run.variants().get(variant.index()) {
         Some(it) if variant != VariantId::DENSE => format!(" of {}", it.name),
         _ => String::new(),
@@ -132,7 +132,7 @@ fn row(charset: Charset, board: &Board, curve: &Curve) -> String {
     };
     let best = curve.best.and_then(|i| curve.points.get(i).zip(board.alphas.get(i)));
     let (best, alpha) = best.map_or(("-".to_string(), "-".to_string()), |(point, alpha)| {
-        (point.top1.map_or_else(String::new, |it| format::percent(it.value)), format::alpha(*alpha))
+        (point.top1.map_or_else(String::new, |it| format::percent(it.value)), board.alpha(*alpha))
     });
     let note = match curve.state {
         State::Skipped => " skipped".to_string(),

@@ -111,7 +111,7 @@ fn on_event(model: &mut Model, event: &Event) {
         Event::CellFailed { cell, message, .. } => {
             let name = dataset_name(model, cell.dataset);
             let alpha = model.run.header().and_then(|h| h.alphas.get(cell.alpha.index()).copied());
-            let at = alpha.map(|a| super::format::alpha(a.get())).unwrap_or_default();
+            let at = alpha.map(|it| it.short()).unwrap_or_default();
             model.say(Level::Error, format!("{name} at α {at}: {message}"));
         }
         Event::Paused if requested.pause == Some(true) => requested.pause = None,

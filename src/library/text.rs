@@ -45,7 +45,7 @@ pub fn table(runs: &[Run], now: u64) -> String {
             run.state.name().into(),
             or_dash(run.percent().map(|it| format!("{it} %"))),
             or_dash(found.and_then(|it| it.gain).map(|[value, ..]| signed(value))),
-            or_dash(found.and_then(|it| it.best_alpha).map(alpha)),
+            or_dash(found.and_then(|it| it.best_alpha).map(|it| alpha(it, 6))),
             or_dash((run.changed > 0).then(|| since(run.changed, now))),
             bytes(run.bytes),
             plain::name(&about).into_owned(),
@@ -81,7 +81,7 @@ pub fn compare(runs: [&Run; 2]) -> String {
     };
     let values = runs.map(|run| run.found.as_ref().and_then(|it| it.gain).map(|it| it[0]));
     add("RFT gain", both(&interval), difference(values));
-    add("at α", both(&|run| Some(alpha(found(run)?.best_alpha?))), String::new());
+    add("at α", both(&|run| Some(alpha(found(run)?.best_alpha?, 6))), String::new());
     let mut names: Vec<&str> = Vec::new();
     for set in runs.iter().filter_map(|run| run.found.as_ref()).flat_map(|it| &it.datasets) {
         if !names.contains(&set.name.as_str()) {

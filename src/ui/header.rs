@@ -336,7 +336,7 @@ fn now(model: &Model, task: Task) -> Option<String> {
     let variant = model.run.variants().get(task.variant().index());
     let variant = variant.filter(|_| task.variant() != VariantId::DENSE);
     let of = variant.map_or_else(String::new, |it| format!(", {}", it.name));
-    Some(format!("{what} at α {}{of}", format::alpha(alpha)))
+    Some(format!("{what} at α {}{of}", model.board.alpha(alpha)))
 }
 
 /// The label that goes with every result, if the run has one.
@@ -367,7 +367,7 @@ fn gain(model: &Model, theme: &Theme, rounds: bool) -> Vec<Span<'static>> {
     let it = gain.points;
     let interval = format!(" [{}, {}]", format::signed(it.lo), format::signed(it.hi));
     let alpha = model.board.alphas.get(gain.best_interior.index()).copied();
-    let at = alpha.map_or_else(String::new, |alpha| format!(" at α {}", format::alpha(alpha)));
+    let at = alpha.map_or_else(String::new, |alpha| format!(" at α {}", model.board.alpha(alpha)));
     let mut spans = vec![
         Span::styled("RFT gain ", theme.dim()),
         Span::styled(theme.spell(&format::signed(it.value)).into_owned(), theme.strong()),

@@ -170,7 +170,7 @@ fn line(
     let texts = [
         None,
         gain,
-        found.and_then(|it| it.best_alpha).map(format::alpha),
+        found.and_then(|it| it.best_alpha).map(|it| format::alpha(it, 4)),
         run.percent().map(|it| format!("{it} %")),
         Some(library::since(run.changed, it.now.max(run.changed))),
         Some(library::bytes(run.bytes)),
@@ -205,7 +205,7 @@ fn detail(run: &Run, theme: &Theme, area: Rect, buffer: &mut Buffer) {
             || "RFT gain not yet".to_string(),
             |gain| {
                 let [value, lo, hi] = gain.map(format::signed);
-                let at = it.best_alpha.map(format::alpha).unwrap_or_default();
+                let at = it.best_alpha.map(|it| format::alpha(it, 6)).unwrap_or_default();
                 format!("RFT gain {value} [{lo}, {hi}] points at α {at}")
             },
         );

@@ -21,6 +21,7 @@ mod lossy;
 mod mapped;
 pub mod merge;
 pub mod plain;
+mod plural;
 pub mod priority;
 mod regular;
 pub mod report;

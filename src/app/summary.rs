@@ -4,6 +4,7 @@ use super::board::{Board, Curve, Interval, State};
 use super::format;
 use super::look::{Charset, spell};
 use super::model::{Link, Mode, Model};
+use crate::plural;
 use crate::sweep::event::Outcome;
 use crate::sweep::ids::{AlphaId, CellId, ProbeCell, VariantId};
 use crate::sweep::spec::Role;
@@ -117,7 +118,9 @@ fn outcome(model: &Model, board: &Board) -> String {
         (Some(Err(_)), _) => format!("ended by an error, {done}; the run can be resumed"),
         (Some(Ok(outcome)), _) | (None, Some(outcome)) => match outcome {
             Outcome::Complete => format!("complete, {done}"),
-            Outcome::Partial => format!("finished, {} cells failed, {done}", board.failed),
+            Outcome::Partial => {
+                format!("finished, {} failed, {done}", plural::counted(board.failed, "cell"))
+            }
             Outcome::Stopped => format!("stopped early, {done}; the run can be resumed"),
         },
         (None, None) => format!("left while measuring, {done}"),

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::cache::Cache;
 use super::{Found, OnDataset, Run, State};
+use crate::plural::{counted, either};
 use crate::sweep::event::{Event, Outcome};
 use crate::sweep::ids::{AlphaId, DatasetId, VariantId};
 use crate::sweep::journal::{self, Reader};
@@ -164,7 +165,11 @@ fn run(path: PathBuf, looked: Looked, cache: &mut Cache) -> Run {
             run.note = match (&holder, found.damaged) {
                 (Some(holder), _) => Some(holder.to_string()),
                 (None, 0) => found.part.clone(),
-                (None, lines) => Some(format!("{lines} lines of its journal are damaged")),
+                (None, lines) => Some(format!(
+                    "{} of its journal {} damaged",
+                    counted(lines, "line"),
+                    either(&lines, "is", "are")
+                )),
             };
             run.found = Some(found);
         }

@@ -12,6 +12,7 @@ use super::ids::{
 use super::probe::{Probe, Probed};
 use super::spec::{DoctorSpec, Layers, Role, Thresholds, Variant};
 use super::zeros::Zeros;
+use crate::plural::counted;
 
 /// Version of the journal's lines and of the JSON report.
 pub const SCHEMA: u32 = 1;
@@ -230,9 +231,9 @@ impl Header {
             let ends = std::iter::once(&0).chain(&it.rounds);
             if !ends.clone().is_sorted_by(|a, b| a < b) || ends.last() != Some(&it.images) {
                 return Some(format!(
-                    "`datasets[{index}].rounds`: expected ends that ascend to the {} images, got \
-                     {} of them, the last {}",
-                    it.images,
+                    "`datasets[{index}].rounds`: expected ends that ascend to the {}, got {} \
+                     of them, the last {}",
+                    counted(it.images, "image"),
                     it.rounds.len(),
                     it.rounds.last().copied().unwrap_or(0)
                 ));

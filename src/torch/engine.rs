@@ -16,6 +16,7 @@ use super::{memory, precision, runtime, statistics, threads};
 use crate::checkpoint::names::is_head;
 use crate::dataset::Crop;
 use crate::inputs::{Inputs, LoadedDataset};
+use crate::plural::counted;
 use crate::sparsify::{Plan, Zeros};
 use crate::sweep::activation::ActivationProbe;
 use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
@@ -79,10 +80,9 @@ impl TorchEngine {
     ) -> Result<Self, EngineError> {
         let runtime = runtime::init();
         let mut name = match choice {
-            DeviceChoice::Cpu => match threads::set(&runtime.cpu) {
-                1 => "CPU, 1 thread".to_string(),
-                n => format!("CPU, {n} threads"),
-            },
+            DeviceChoice::Cpu => {
+                format!("CPU, {}", counted(threads::set(&runtime.cpu), "thread"))
+            }
             DeviceChoice::Cuda(index) => {
                 let gpu = runtime.cuda.devices().iter().find(|gpu| gpu.index == index);
                 let gpu = gpu.ok_or_else(|| {
@@ -149,8 +149,8 @@ impl TorchEngine {
             .map_err(|error| EngineError::Fatal(error.to_string()))?;
         let batch = statistics::BATCH.min(images.len()).max(1);
         Ok(format!(
-            "BatchNorm's statistics are recomputed at each α, of the first {} images of `{}`",
-            images.len() / batch * batch,
+            "BatchNorm's statistics are recomputed at each α, of the first {} of `{}`",
+            counted(images.len() / batch * batch, "image"),
             dataset.name()
         ))
     }

@@ -17,6 +17,7 @@ use crate::app::library::{Library, Typing};
 use crate::app::update::context;
 use crate::app::{Model, format};
 use crate::library::{self, Run, State};
+use crate::plural;
 
 use super::theme::{Ink, Theme};
 use super::{paint, popup, setup};
@@ -58,7 +59,7 @@ fn title(it: &Library, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let (shown, all) = (it.shown().count(), it.runs.len());
     let many = if shown == all { all.to_string() } else { format!("{shown} of {all}") };
     let state = if it.done.is_none() { theme.glyphs.more } else { "" };
-    let right = Line::styled(format!("{many} runs{state}"), theme.dim());
+    let right = Line::styled(format!("{many} {}{state}", plural::noun(&all, "run")), theme.dim());
     let room = usize::from(area.width).saturating_sub(right.width() + 2);
     let mut spans = vec![Span::styled("Runs", theme.strong())];
     if room > 12 {

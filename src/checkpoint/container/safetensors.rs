@@ -4,6 +4,7 @@ use safetensors::tensor::{Dtype as RawDtype, Metadata};
 
 use super::{Container, Contents, Layout, RawTensor};
 use crate::checkpoint::tensor::Dtype;
+use crate::plural::{counted, either};
 
 /// Longest header accepted, as the format's own library has it.
 pub(super) const MAX_HEADER: u64 = 100_000_000;
@@ -11,16 +12,22 @@ pub(super) const MAX_HEADER: u64 = 100_000_000;
 /// Reads the header.
 pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(format!("{} bytes are too few for the 8-byte header length", bytes.len()));
+        return Err(format!(
+            "{} {} too few for the 8-byte header length",
+            counted(bytes.len(), "byte"),
+            either(&bytes.len(), "is", "are")
+        ));
     };
     let length = u64::from_le_bytes(*length);
     if length > MAX_HEADER {
         return Err(format!(
-            "it declares a header of {length} bytes, at most {MAX_HEADER} are allowed"
+            "it declares a header of {}, at most {MAX_HEADER} are allowed",
+            counted(length, "byte")
         ));
     }
     let header = usize::try_from(length).ok().and_then(|n| rest.get(..n)).ok_or_else(|| {
-        format!("it declares a header of {length} bytes, but only {} follow: truncated", rest.len())
+        let (length, left) = (counted(length, "byte"), rest.len());
+        format!("it declares a header of {length}, but only {left} follow: truncated")
     })?;
     let parsed: Metadata =
         serde_json::from_slice(header).map_err(|error| format!("its header is wrong: {error}"))?;
@@ -29,12 +36,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let declared = parsed.data_len();
     if declared > data {
         return Err(format!(
-            "its header declares {declared} bytes of tensors, but only {data} follow: truncated"
+            "its header declares {} of tensors, but only {data} follow: truncated",
+            counted(declared, "byte")
         ));
     }
     if declared < data {
         return Err(format!(
-            "its header declares {declared} bytes of tensors, but {data} follow: {} too many",
+            "its header declares {} of tensors, but {data} follow: {} too many",
+            counted(declared, "byte"),
             data - declared
         ));
     }

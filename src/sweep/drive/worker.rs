@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::queue::{Control, End, Job, Queue, QueueState};
 use super::{EngineFactory, Told};
+use crate::plural::counted;
 use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
 use crate::sweep::event::{Bits, Event, Header, Level, Measured};
 use crate::sweep::ids::{CellId, DatasetId, ProbeCell, RoundId, WorkerId};
@@ -330,8 +331,9 @@ impl Sum {
         let five = batch.hit5.as_ref().map_or(images, Vec::len);
         if batch.hit.len() != images || batch.loss.len() != images || five != images {
             return Err(EngineError::Fatal(format!(
-                "the engine answered for {} of {images} images",
-                batch.hit.len()
+                "the engine answered for {} of {}",
+                batch.hit.len(),
+                counted(images, "image")
             )));
         }
         if let Some(bad) = batch.loss.iter().find(|loss| !loss.is_finite()) {

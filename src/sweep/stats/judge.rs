@@ -9,6 +9,7 @@ use super::memo::Memo;
 use super::paired::known_points;
 use super::replicates::{Replicates, whole};
 use super::{Interval, ood_datasets};
+use crate::plural::counted;
 
 /// Images of a dataset under which a partial result is too early to judge.
 const FEW: usize = 30;
@@ -218,10 +219,10 @@ fn decide(
     let early = !gain.complete && gain.images.0 < FEW;
     match barrier {
         None if early => {
-            let images = gain.images.0;
+            let images = counted(gain.images.0, "image");
             (
                 Verdict::TooEarly,
-                format!("whole rounds have {images} images of a dataset: too few to judge by"),
+                format!("whole rounds have {images} of a dataset: too few to judge by"),
             )
         }
         barrier if lo > 0.0 && gain.sure > 0.0 && !early => {

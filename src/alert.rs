@@ -143,7 +143,7 @@ pub struct Alert {
     pub text: String,
     /// RFT gain in percentage points; `None` where it cannot be told.
     pub gain: Option<f64>,
-    /// Where the OOD accuracy is highest.
+    /// Where the gain is: the best interior α.
     pub best_alpha: Option<f64>,
 }
 
@@ -157,7 +157,7 @@ impl Alert {
         judgement: &Judgement,
         why: Option<&str>,
     ) -> Self {
-        let best = judgement.gain.as_ref().map(|gain| gain.best_alpha);
+        let best = judgement.gain.as_ref().map(|gain| gain.best_interior);
         let best_alpha = best.and_then(|id| state.alphas().get(id.index())).map(|it| it.get());
         let gain = judgement.gain.as_ref().map(|gain| gain.points.value);
         let found = format!("{}: {}", judgement.verdict.words(), judgement.reason);

@@ -22,6 +22,7 @@ use words::{at, place, role, time, variant, what};
 use crate::alert::Alerts;
 use crate::launch::Launch;
 use crate::plain;
+use crate::plural;
 use crate::session::Update;
 use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Level, Outcome, Progress};
@@ -260,8 +261,8 @@ impl Show {
                     self.say(label);
                 }
                 self.say(&format!(
-                    "{} points on {}",
-                    header.alphas.len(),
+                    "{} on {}",
+                    plural::counted(header.alphas.len(), "point"),
                     sets.collect::<Vec<_>>().join(", ")
                 ));
             }
@@ -277,7 +278,7 @@ impl Show {
                 }
             }
             Event::Refused { why, .. } => self.say(&format!("refused: {why}")),
-            Event::Notice { level, text } => {
+            Event::Notice { level, text, .. } => {
                 let word = if *level == Level::Error { "error" } else { "note" };
                 self.say(&format!("{word}: {text}"));
             }
@@ -292,8 +293,8 @@ impl Show {
                 self.say(&format!("variant added: {}", variant.name));
             }
             Event::Doctor { spec } => self.say(&format!(
-                "doctor: tries up to {} edits, half of them controls",
-                spec.variants
+                "doctor: tries up to {}, half of them controls",
+                plural::counted(spec.variants, "edit")
             )),
             Event::CellFailed { cell, message, .. } => {
                 let name = state.datasets().get(cell.dataset.index()).map_or("?", |d| &d.name);

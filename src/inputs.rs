@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::checkpoint::layers::{Distance, Layer, distance, layers};
 use crate::checkpoint::{CheckpointError, End, Granularity, Overrides, Pair};
 use crate::dataset::{Dataset, DatasetError, PixelCache, Preprocess};
+use crate::plural::counted;
 use crate::sparsify::{Plan, SparsifyError};
 use crate::sweep::event::{DatasetInfo, Header, LayerInfo, SCHEMA};
 use crate::sweep::ids::{Alpha, DatasetId};
@@ -53,8 +54,8 @@ pub enum InputsError {
     /// The rows of a stored head cannot be named.
     #[error(
         "cannot name the rows of the stored head of {path}: `classification_head.weight` has \
-         {rows} rows, but {from} lists {got} classes; set `checkpoints.head_classes` to a file \
-         with {rows} class names, one a line"
+         {}, but {from} lists {}; set `checkpoints.head_classes` to a file with {}, one a line",
+        counted(*rows, "row"), counted(*got, "class"), counted(*rows, "class name")
     )]
     HeadRows {
         /// The checkpoint that stores the head.
@@ -82,10 +83,10 @@ pub enum InputsError {
     },
     /// Classes of a dataset that a stored head does not have.
     #[error(
-        "dataset `{name}` has {} classes that the stored head does not have: {}; its class names \
+        "dataset `{name}` has {} that the stored head does not have: {}; its class names \
          must be among the head's {head} (of {from}): correct `classnames` or \
          `checkpoints.head_classes`",
-        .missing.len(), list(.missing)
+        counted(missing.len(), "class"), list(missing)
     )]
     UnknownClasses {
         /// The dataset.
@@ -99,8 +100,9 @@ pub enum InputsError {
     },
     /// The pair stores a head, but no dataset or file names its rows.
     #[error(
-        "{path} stores a head of {rows} rows, but nothing names them: set \
-         `checkpoints.head_classes`, or give one dataset the role `id`"
+        "{path} stores a head of {}, but nothing names them: set `checkpoints.head_classes`, or give \
+         one dataset the role `id`",
+        counted(*rows, "row")
     )]
     NoHeadClasses {
         /// The checkpoint that stores the head.

@@ -22,6 +22,7 @@ mod lossy;
 mod mapped;
 pub mod merge;
 pub mod plain;
+mod plural;
 pub mod priority;
 mod regular;
 pub mod report;

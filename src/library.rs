@@ -91,7 +91,7 @@ pub struct Found {
     pub done: u64,
     /// … in all.
     pub total: u64,
-    /// The α at which OOD accuracy is best, where the gain is known.
+    /// The best interior α, which is where `gain` is; under the name that reports have.
     pub best_alpha: Option<f64>,
     /// RFT gain in percentage points: value, lower and upper end of its 95 %
     /// interval.
@@ -116,9 +116,9 @@ pub struct OnDataset {
     /// In or out of distribution.
     pub role: crate::sweep::spec::Role,
     /// Top-1 in percent at the smallest and the largest α, and at the run's best
-    /// α; `None` where nothing is measured.
+    /// interior α; `None` where nothing is measured.
     pub ends: [Option<f64>; 2],
-    /// … at the run's best α.
+    /// … at the run's best interior α.
     pub best: Option<f64>,
 }
 

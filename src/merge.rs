@@ -29,6 +29,7 @@ use crate::checkpoint::pair::{Matched, matched, of_files, opened};
 use crate::checkpoint::{
     self, Checkpoint, CheckpointError, Dialect, Dtype, End, Overrides, TensorView,
 };
+use crate::plural::{counted, either};
 use crate::sparsify::path::interpolate;
 use crate::sparsify::{Plan, Zeros, describe};
 use crate::sweep::ids::Alpha;
@@ -101,10 +102,10 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "wrote {}: θ({}), {} tensors, {} naming, {}, {:.1} MB",
+            "wrote {}: θ({}), {}, {} naming, {}, {:.1} MB",
             self.out.display(),
             self.alpha,
-            self.tensors,
+            counted(self.tensors, "tensor"),
             self.dialect,
             self.dtype.name(),
             self.bytes as f64 / 1e6
@@ -113,7 +114,11 @@ impl fmt::Display for Summary {
             writeln!(f, "  sparse  {edit}")?;
         }
         for Zeros { tensor, total, weights, differences } in &self.zeros {
-            writeln!(f, "  {tensor}: {weights} of {total} are 0, {differences} stay zero-shot")?;
+            let (are, stay) = (either(weights, "is", "are"), either(differences, "stays", "stay"));
+            writeln!(
+                f,
+                "  {tensor}: {weights} of {total} {are} 0, {differences} {stay} zero-shot"
+            )?;
         }
         self.notices.iter().try_for_each(|notice| writeln!(f, "  note: {notice}"))
     }

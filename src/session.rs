@@ -137,7 +137,7 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
     let seen = if quiet { known.len() } else { 0 };
     let before = if first { 0 } else { known.len() - seen };
     if let Some(text) = reader.complaint(state.misfits).filter(|_| !quiet) {
-        known.push(Event::Notice { level: Level::Warning, text });
+        known.push(Event::passing(Level::Warning, text));
     }
     // Right after the header; again if a session ended before it wrote them.
     // Each shard's journal stands by itself: readers may see it first.
@@ -149,15 +149,17 @@ pub fn start(setup: Setup, waker: Waker) -> Result<SessionHandle, JournalError> 
     let mut news: Vec<Event> = unknown.map(|probe| Event::Probing { probe }).collect();
     let doctor = doctor.filter(|spec| !quiet && own.doctor() != Some(spec));
     news.extend(doctor.map(|spec| Event::Doctor { spec }));
-    if first {
-        news.extend(notices.into_iter().map(|text| Event::Notice { level: Level::Warning, text }));
+    // Once a session has begun they are all there.
+    if own.started.is_none() {
+        let unsaid = notices.into_iter().filter(|text| !own.warnings().contains(text));
+        news.extend(unsaid.map(|text| Event::notice(Level::Warning, text)));
     }
     if let Some(owner) = journal.after() {
         let text = format!(
             "process {} of {} on {} ended without closing the run: this one goes on with it",
             owner.pid, owner.user, owner.host
         );
-        news.push(Event::Notice { level: Level::Info, text });
+        news.push(Event::passing(Level::Info, text));
     }
     for event in news {
         journal.append(&event)?;
@@ -237,9 +239,9 @@ fn record(event: &Event) {
         Event::Finished { outcome, seconds } => {
             tracing::info!("ended after {seconds:.1} s: {outcome:?}");
         }
-        Event::Notice { level: Level::Info, text } => tracing::info!("{text}"),
-        Event::Notice { level: Level::Warning, text } => tracing::warn!("{text}"),
-        Event::Notice { level: Level::Error, text } => tracing::error!("{text}"),
+        Event::Notice { level: Level::Info, text, .. } => tracing::info!("{text}"),
+        Event::Notice { level: Level::Warning, text, .. } => tracing::warn!("{text}"),
+        Event::Notice { level: Level::Error, text, .. } => tracing::error!("{text}"),
         Event::Refused { why, .. } => tracing::error!("refused: {why}"),
         Event::CellFailed { cell, round, message } => {
             tracing::error!("not measured: {cell:?} {round:?}: {message}");

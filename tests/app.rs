@@ -341,7 +341,7 @@ fn the_summary_is_plain_and_narrow() {
     assert!(plain.is_ascii() && plain.contains("(alpha 0) -> fine-tuned"), "{plain}");
     assert!(plain.lines().all(|line| line.len() <= 80));
     let row = |text: &str| text.lines().find(|it| it.starts_with("twemoji")).map(str::to_string);
-    assert_eq!(row(&plain), row(&text));
+    assert_eq!(row(&plain), row(&text.replace('−', "-")));
     assert_eq!(
         plain.lines().find_map(|it| it.find("gain  images")),
         text.lines().find_map(|it| Some(it[..it.find("gain  images")?].chars().count()))
@@ -403,6 +403,50 @@ fn where_there_is_no_room_for_a_chart_its_keys_say_so() {
         press(&mut model, Key::Right);
         assert_eq!(model.live.word, None);
     }
+}
+
+/// On *Live* as a pane, elsewhere over the screen; where `l` is text or a value it stays that.
+#[test]
+fn the_log_opens_from_every_screen() {
+    let mut model = fold(&Script::good().until(60), Look::default(), (80, 24));
+    press(&mut model, Key::Char('l'));
+    assert_eq!((model.live.log, model.log_page), (true, None));
+    for tab in ['2', '3', '4'] {
+        press(&mut model, Key::Char(tab));
+        press(&mut model, Key::Char('l'));
+        assert_eq!(model.log_page, Some(0));
+        press(&mut model, Key::Char('l'));
+        assert_eq!((model.live.log, model.log_page), (true, None));
+    }
+    // From the newest line up, to the first and no farther.
+    for line in 0..40 {
+        update(&mut model, Message::Log(Level::Info, format!("line {line}")));
+    }
+    press(&mut model, Key::Char('l'));
+    press(&mut model, Key::Down);
+    assert_eq!(model.log_page, Some(0));
+    press(&mut model, Key::Up);
+    assert_eq!(model.log_page, Some(1));
+    for _ in 0..9 {
+        press(&mut model, Key::PageUp);
+    }
+    let first = model.log_page.unwrap();
+    assert!((18..=30).contains(&first), "{first}");
+    press(&mut model, Key::Down);
+    assert_eq!(model.log_page, Some(first - 1));
+    press(&mut model, Key::Esc);
+    assert_eq!(model.log_page, None);
+    // A filter takes letters, a form values.
+    press(&mut model, Key::Char('2'));
+    press(&mut model, Key::Char('/'));
+    press(&mut model, Key::Char('l'));
+    assert_eq!(model.log_page, None);
+    let mut setup = Model::new(Screen::Setup, Mode::Own, Look::default());
+    press(&mut setup, Key::Char('l'));
+    assert_eq!(setup.log_page, None);
+    let mut runs = Model::new(Screen::Library, Mode::Own, Look::default());
+    press(&mut runs, Key::Char('l'));
+    assert_eq!(runs.log_page, Some(0));
 }
 
 #[test]
@@ -469,7 +513,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         set.clone().prop_map(|dataset| Event::Skipped { dataset }),
         set.clone().prop_map(|dataset| Event::Unskipped { dataset }),
         prop::option::of(set).prop_map(|dataset| Event::Focused { dataset }),
-        ".{0,40}".prop_map(|text| Event::Notice { level: Level::Warning, text }),
+        ".{0,40}".prop_map(|text| Event::notice(Level::Warning, text)),
         (0usize..8, 0usize..13).prop_map(|(set, alpha)| Event::CellFailed {
             cell: Script::cell(set, alpha),
             round: RoundId(0),

@@ -9,6 +9,7 @@
 mod pty_rig;
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 
 use pty_rig::Rig;
 use serde_json::Value;
@@ -45,8 +46,28 @@ fn short_memory_halves_the_pass_is_said_and_changes_no_number() {
     assert!(notices.iter().any(|it| it["level"] == "warning"
         && it["text"].as_str().unwrap().starts_with("out of memory with 84")));
     let (short, plain) = (numbers(&rig), undisturbed());
-    for part in ["accuracy", "sharpness", "summary"] {
+    // What one session met is no caveat of the run's numbers.
+    assert_eq!(plain["notices"].as_array().unwrap().len(), 2);
+    for part in ["accuracy", "sharpness", "summary", "notices"] {
         assert_eq!(short[part], plain[part]);
+    }
+}
+
+/// A run that is killed before it says all it should know is told it when it goes on.
+#[test]
+fn warnings_are_in_the_report_however_early_the_run_was_killed() {
+    let rig = Rig::new();
+    let sweep = ["sweep", "--demo", "--sim", "--sim-ms", "0", "--out", rig.out()];
+    assert_eq!(rig.output(&sweep).0, 0);
+    let whole = numbers(&rig);
+    let journal = Path::new(rig.out()).join("events.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    for lines in [1, 2, 4] {
+        let cut: String = text.split_inclusive('\n').take(lines).collect();
+        std::fs::write(&journal, cut).unwrap();
+        let (code, _, error) = rig.output(&[&sweep[..], &["--resume"]].concat());
+        assert_eq!(code, 0, "{error}");
+        assert_eq!(numbers(&rig), whole, "after {lines} lines");
     }
 }
 

@@ -74,12 +74,11 @@ impl Home {
         (child, lines.map_while(Result::ok))
     }
 
-    /// The numbers of a run, without what tells of time and of the full disk.
+    /// The report of a run, without what tells of time.
     fn numbers(&self, run: &str) -> serde_json::Value {
         let text = self.finish(&["report", run, "--format", "json"]);
         let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
         value["header"].as_object_mut().unwrap().remove("seconds").unwrap();
-        value.as_object_mut().unwrap().retain(|name, _| name != "notices");
         value
     }
 

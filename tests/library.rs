@@ -237,7 +237,7 @@ fn the_command_lists_filters_compares_renames_and_deletes() {
     assert!(table.contains("done") && !table.contains("half"), "{table}");
     let both = text(&world.cli(&["runs", "compare", "done", "half"]).stdout);
     assert!(both.contains("RFT gain") && both.contains("set2"), "{both}");
-    let rest = |text: &str| text.contains("no differences: they are taken at the best α");
+    let rest = |text: &str| text.contains("no differences: they are taken at the best interior α");
     assert_eq!(both.contains("  difference\n"), !rest(&both), "{both}");
     let alike = text(&world.cli(&["runs", "compare", "done", "done"]).stdout);
     assert!(alike.contains("  difference\n") && !rest(&alike), "{alike}");

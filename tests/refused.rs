@@ -207,7 +207,11 @@ fn results_that_the_run_has_no_place_for_are_counted_and_told() {
     let (code, _, said) = home.sweep(&["--resume"]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains(told), "{said}");
-    assert!(home.listed()["note"].as_str().unwrap().contains("1 lines"), "{}", home.listed());
+    assert!(
+        home.listed()["note"].as_str().unwrap().contains("1 line of its journal is damaged"),
+        "{}",
+        home.listed()
+    );
 }
 
 #[test]

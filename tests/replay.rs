@@ -111,7 +111,7 @@ fn wordy() -> (Header, Vec<u8>) {
     let _ = session(dir.path(), &header, Shard::whole(), vec![script], |_, _| {});
     let text = "Schlüssel → ключ 🔑".to_string();
     let mut journal = Journal::open(dir.path(), Shard::whole()).unwrap();
-    journal.append(&Event::Notice { level: Level::Warning, text }).unwrap();
+    journal.append(&Event::notice(Level::Warning, text)).unwrap();
     drop(journal);
     (header, std::fs::read(dir.path().join("events.jsonl")).unwrap())
 }

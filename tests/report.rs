@@ -7,7 +7,7 @@ use alphascope::report::{Format, render, render_together, table};
 use alphascope::sim::{SimEngine, SimScript, SimShape};
 use alphascope::sweep::drive::{EngineFactory, Sink, drive};
 use alphascope::sweep::engine::Engine;
-use alphascope::sweep::event::{Benchmark, DatasetInfo, Event, Header, Progress, SCHEMA};
+use alphascope::sweep::event::{Benchmark, DatasetInfo, Event, Header, Level, Progress, SCHEMA};
 use alphascope::sweep::ids::{Alpha, AlphaId, DatasetId, ProbeId, VariantId, WorkerId};
 use alphascope::sweep::journal::JournalError;
 use alphascope::sweep::plan::{Shard, rounds};
@@ -156,6 +156,33 @@ fn json_keeps_its_promise() {
     assert_eq!(report["failed"][0]["dataset"], "sketches-in-ink");
     assert_eq!(report["failed"][0]["alpha"], 0.5);
     assert_eq!(report["summary"]["failure_mode"], true);
+}
+
+#[test]
+fn warnings_of_what_is_measured_are_told_once() {
+    let mut state = whole();
+    let report = |state: &SweepState| -> Value {
+        serde_json::from_slice(&render(state, Format::Json).unwrap()).unwrap()
+    };
+    assert_eq!(report(&state)["notices"], serde_json::json!([]));
+    assert!(!text(&state, Format::Md).contains("## Notes"));
+    // A journal of before: its lines say nothing of the kind.
+    let old = r#"{"event":"notice","level":"warning","text":"no file has a *logit* scale"}"#;
+    let said = [
+        serde_json::from_str(old).unwrap(),
+        Event::notice(Level::Info, "activation GELU: confirmed"),
+        Event::passing(Level::Warning, "there was no room to write for 3 s"),
+        Event::notice(Level::Warning, "position embedding resized"),
+        // Said again by a session that went on.
+        serde_json::from_str(old).unwrap(),
+    ];
+    said.iter().for_each(|event| state.apply(event));
+    assert_eq!(
+        report(&state)["notices"],
+        serde_json::json!(["no file has a *logit* scale", "position embedding resized"])
+    );
+    let notes = "\n## Notes\n\n- no file has a \\*logit\\* scale\n- position embedding resized\n";
+    assert!(text(&state, Format::Md).ends_with(notes), "{}", text(&state, Format::Md));
 }
 
 #[test]
@@ -396,6 +423,24 @@ fn a_figure_has_a_panel_for_each_variant() {
 }
 
 /// Width, height and RGB of a PNG.
+/// A path that fails: the table marks an end, the gain is at a point between, and no
+/// name stands for both.
+#[test]
+fn the_best_interior_point_is_not_the_best_of_all() {
+    let shape = SimShape::Failure;
+    let state = run(&header(&SETS), SimScript { shape, ..SimScript::default() });
+    let json: Value = serde_json::from_str(&text(&state, Format::Json)).unwrap();
+    let summary = &json["summary"];
+    let [interior, all] =
+        ["best_alpha", "best_alpha_of_all"].map(|key| summary[key].as_f64().unwrap());
+    assert!(0.0 < interior && interior < 1.0 && (all == 0.0 || all == 1.0), "{summary}");
+    assert!(summary["rft_gain"].as_f64().unwrap() < 0.0);
+    for table in [table(&state), text(&state, Format::Md)] {
+        assert!(table.contains("best OOD accuracy: "), "{table}");
+        assert!(table.contains(&format!(" % at α = {all}\n")), "{table}");
+    }
+}
+
 /// Every variant is in the text with its difference from the dense path, and in JSON at every α.
 #[test]
 fn variants_are_told_beside_the_dense_path() {

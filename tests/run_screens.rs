@@ -195,6 +195,7 @@ fn situation(name: &str, look: Look, size: (u16, u16)) -> Model {
         }
         "compare" => press(&mut model, "j"),
         "live-variant" => press(&mut model, "w"),
+        "layers-log" => press(&mut model, "l"),
         _ => {}
     }
     model.settle();
@@ -218,6 +219,7 @@ fn screens_look_as_they_did(
         "layers-broken",
         "layers-zeros",
         "layers-zeros-detail",
+        "layers-log",
         "layers-doctor-tries",
         "layers-doctor",
         "correlation-bare",

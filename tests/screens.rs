@@ -9,7 +9,7 @@ mod script;
 use alphascope::app::live::Target;
 use alphascope::app::{Charset, Depth, Key, Look, Message, Model, Palette, update};
 use alphascope::sweep::event::{Benchmark, Event, Level, Outcome};
-use alphascope::sweep::ids::{DatasetId, RoundId};
+use alphascope::sweep::ids::{Alpha, DatasetId, RoundId};
 use alphascope::ui::{self, Theme};
 use ratatui::style::Color;
 use rstest::rstest;
@@ -43,10 +43,7 @@ fn situation(name: &str, look: Look, size: (u16, u16)) -> Model {
                     round: RoundId(3),
                     message: "evaluate openmoji at α 0.4: 3 logits are not finite".to_string(),
                 },
-                Event::Notice {
-                    level: Level::Warning,
-                    text: "12 near-ties: another batch size may flip them".to_string(),
-                },
+                Event::notice(Level::Warning, "12 near-ties: another batch size may flip them"),
                 Event::Finished { outcome: Outcome::Partial, seconds: 9.0 },
             ];
             for event in events {
@@ -260,6 +257,31 @@ fn both_ends_are_named_on_their_sides() {
         let row = text.lines().find(|row| row.contains("zero-shot zeroshot")).unwrap();
         let (zero, one) = (row.find("zero-shot").unwrap(), row.find("fine-tuned").unwrap());
         assert!(zero < one, "{row}");
+    }
+}
+
+/// Points that differ in the fourth decimal have as many, in each place, and whole.
+#[test]
+fn points_close_together_are_told_apart() {
+    let mut script = Script::good();
+    let mut alphas: Vec<f64> = (0..11).map(|i| f64::from(i) / 10.0).collect();
+    (alphas[4], alphas[5]) = (0.3001, 0.3002);
+    script.header.alphas = alphas.into_iter().filter_map(Alpha::new).collect();
+    let events = script.whole();
+    for size in &SIZES[1..] {
+        let mut model = fold(&events, TRUE, *size);
+        update(&mut model, Message::Key(Key::Char('v')));
+        let text = symbols(&draw(&model));
+        let rows = text.lines().filter(|line| line.contains("0.300"));
+        assert!(rows.count() >= 2 && !text.contains("0.30…"), "{size:?}\n{text}");
+        for at in [4, 5] {
+            model.live.cursor = Some(at);
+            for key in ['1', '2', '4'] {
+                update(&mut model, Message::Key(Key::Char(key)));
+                let text = symbols(&draw(&model));
+                assert!(text.contains(&format!("0.300{}", at - 3)), "{size:?} {key}\n{text}");
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A small form: measure something layer by layer too, while the sweep runs.
 //! It opens with the defaults, so that asking for them is one more key.
 
+use crate::plural;
 use crate::sweep::ids::DatasetId;
 use crate::sweep::probe::{Direction, Probe};
 use crate::sweep::spec::{BarrierSpec, Base, CurvatureSpec, Layers, Norm, Role};
@@ -233,7 +234,7 @@ impl Ask {
                     What::Curvature => (self.curvature.batches, self.curvature.batch),
                     _ => (self.sharpness.batches, self.sharpness.batch),
                 };
-                ("batches", format!("{batches} of {images} images"))
+                ("batches", format!("{batches} of {}", plural::counted(images, "image")))
             }
             Line::Images => ("images", self.barriers.images.to_string()),
             Line::Probes => ("probes", self.curvature.probes.to_string()),

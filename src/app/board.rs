@@ -6,6 +6,7 @@ use crate::sweep::spec::Role;
 use crate::sweep::state::SweepState;
 use crate::sweep::stats;
 
+use super::format;
 use super::live::{Metric, Shown, Target};
 
 pub use crate::sweep::stats::{Barrier, Gain, Interval, Judgement, Verdict};
@@ -82,7 +83,7 @@ pub struct Curve {
     pub points: Vec<Point>,
     /// Index of the highest top-1 (the smallest α of equals).
     pub best: Option<usize>,
-    /// Top-1 there minus the better end's, percentage points; `None` until
+    /// The best interior point's top-1 minus the better end's, percentage points; `None` until
     /// both ends and a point between are measured.
     pub gain: Option<f64>,
     /// Images × α done.
@@ -106,6 +107,8 @@ pub struct Board {
     pub architecture: String,
     /// The grid, ascending.
     pub alphas: Vec<f64>,
+    /// Decimals that its points are told apart by.
+    pub decimals: usize,
     /// The variant whose curves these are; `None`: the dense sweep.
     pub variant: Option<String>,
     /// The dense sweep's curves, to be seen behind a variant's; empty where the
@@ -157,6 +160,7 @@ impl Board {
             total,
             near_ties: curves.iter().flat_map(|c| &c.points).map(|p| p.near_ties).sum(),
             failed: curves.iter().map(|c| if let State::Failed(n) = c.state { n } else { 0 }).sum(),
+            decimals: format::decimals(&alphas),
             alphas,
             variant: known.map(|it| it.name.clone()),
             dense,
@@ -164,6 +168,12 @@ impl Board {
             mean,
             judgement: Some(stats::judge(run, variant)),
         }
+    }
+
+    /// A point of the grid for people.
+    #[must_use]
+    pub fn alpha(&self, value: f64) -> String {
+        format::alpha(value, self.decimals)
     }
 
     /// The gain over the better end, if it can be told.
@@ -279,12 +289,10 @@ fn judge(curve: &mut Curve, alphas: &[f64]) {
         alphas.iter().position(|it| *it == alpha).and_then(|i| top1.get(i).copied().flatten())
     };
     let (Some(zero), Some(one)) = (at(0.0), at(1.0)) else { return };
-    // Of a path of which only the ends are measured there is nothing to gain yet.
+    // As the RFT gain: of the points between alone, so that a path that fails loses.
     let inside = std::iter::zip(alphas, &top1).filter(|(alpha, _)| 0.0 < **alpha && **alpha < 1.0);
-    if inside.filter_map(|(_, value)| *value).next().is_none() {
-        return;
-    }
-    curve.gain = curve.best.and_then(|i| top1[i]).map(|best| best - zero.max(one));
+    let best = inside.filter_map(|(_, value)| *value).reduce(f64::max);
+    curve.gain = best.map(|best| best - zero.max(one));
 }
 
 /// Unweighted mean over the OOD datasets that are not skipped; at each α only

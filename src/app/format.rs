@@ -10,11 +10,26 @@ pub fn percent(value: f64) -> String {
     format!("{value:.1}")
 }
 
-/// `0.3`, `0.25`, `1`: as the grid has it, at most three decimals.
+/// `0.3`, `0.25`, `1`: at most so many decimals; see [`decimals`].
 #[must_use]
-pub fn alpha(value: f64) -> String {
-    let text = format!("{value:.3}");
-    minus(text.trim_end_matches('0').trim_end_matches('.'))
+pub fn alpha(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".into() } else { minus(text) }
+}
+
+/// Decimals that tell the points of a grid from each other and from both ends: three
+/// mostly, up to six.
+#[must_use]
+pub fn decimals(alphas: &[f64]) -> usize {
+    let mut all: Vec<f64> = alphas.iter().copied().chain([0.0, 1.0]).collect();
+    all.sort_by(f64::total_cmp);
+    all.dedup();
+    let apart = |decimals: &usize| {
+        let shown: Vec<String> = all.iter().map(|it| alpha(*it, *decimals)).collect();
+        shown.windows(2).all(|pair| pair[0] != pair[1])
+    };
+    (3..6).find(apart).unwrap_or(6)
 }
 
 /// Three digits that mean something, as short as they are: `0.0321`, `1.23`,
@@ -191,9 +206,10 @@ mod tests {
         assert_eq!(signed(3.94), "+3.9");
         assert_eq!(signed(-0.04), "0.0");
         assert_eq!(signed(-0.06), "−0.1");
-        assert_eq!(alpha(0.30000000000000004), "0.3");
-        assert_eq!(alpha(1.0), "1");
-        assert_eq!(alpha(-0.25), "−0.25");
+        assert_eq!(alpha(0.30000000000000004, 3), "0.3");
+        assert_eq!(alpha(1.0, 3), "1");
+        assert_eq!(alpha(-0.25, 3), "−0.25");
+        assert_eq!(alpha(-0.0001, 3), "0");
         assert_eq!(significant(0.03214), "0.0321");
         assert_eq!(significant(-1.239), "−1.24");
         assert_eq!(significant(0.000_045), "4.5e-5");
@@ -219,6 +235,16 @@ mod tests {
         assert_eq!(rate(f64::NAN), "?");
         assert_eq!(whole_percent(999, 1000), 99);
         assert_eq!(whole_percent(0, 0), 0);
+    }
+
+    #[test]
+    fn no_two_points_of_a_grid_look_alike() {
+        let thirds = [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0];
+        assert_eq!((decimals(&[]), decimals(&thirds)), (3, 3));
+        assert_eq!(decimals(&[0.3, 0.3001, 0.5]), 4);
+        assert_eq!(decimals(&[0.5, 0.500_01]), 5);
+        // From the ends too, in the grid or not.
+        assert_eq!((decimals(&[0.0001]), decimals(&[0.999_999])), (4, 6));
     }
 
     #[test]

@@ -110,7 +110,7 @@ fn signs(tab: Tab) -> &'static [(&'static str, &'static str)] {
         Tab::Live => &[
             ("bands", "95 % intervals: they shrink as images stream in"),
             ("dotted", "points between are not measured yet"),
-            ("gain", "best point minus the better end, in percentage points"),
+            ("gain", "best point between the ends minus the better end, in points"),
             ("barrier", "how far the path dips under the straight line between its ends"),
         ],
         Tab::Layers | Tab::Correlation => &[

@@ -45,6 +45,8 @@ pub enum Context {
     Dialog,
     /// The help page is open.
     Help,
+    /// The log is open over a screen that has no room of its own for it.
+    Log,
     /// The set-up screen's form.
     Setup,
     /// The file browser. Letters filter.
@@ -61,7 +63,7 @@ pub enum Context {
 
 impl Context {
     /// In the docs' order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Live,
         Self::Layers,
         Self::Filter,
@@ -81,6 +83,7 @@ impl Context {
         Self::Global,
         Self::Dialog,
         Self::Help,
+        Self::Log,
     ];
 
     /// Heading on the help screen.
@@ -100,6 +103,7 @@ impl Context {
             Self::Open => "Opening another run",
             Self::Dialog => "Questions",
             Self::Help => "Help page",
+            Self::Log => "Notices and log",
             Self::Setup => "Set-up",
             Self::Browser => "File browser",
             Self::Text => "Typing",

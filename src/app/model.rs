@@ -24,6 +24,8 @@ use crate::sweep::state::SweepState;
 
 /// Lines the log pane keeps.
 pub const LOG_LINES: usize = 500;
+/// Columns of the sign before each of them.
+pub const LOG_SIGN: usize = 4;
 
 /// Which screen is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +127,9 @@ pub struct Model {
     pub mouse: bool,
     /// The help page is open, scrolled by so many lines.
     pub help: Option<usize>,
+    /// The log is open over the screen, scrolled up by so many lines; [`super::live::Live::log`] is
+    /// its pane on the live screen.
+    pub log_page: Option<usize>,
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
     /// How far what is derived lags behind what it is derived from.
@@ -164,6 +169,7 @@ impl Model {
             look,
             mouse: false,
             help: None,
+            log_page: None,
             size: (80, 24),
             lag: Lag::None,
         }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::format;
 use super::setup::Field;
 use crate::checkpoint::{Dialect, Dtype};
 use crate::sweep::ids::Alpha;
@@ -101,7 +100,7 @@ impl Save {
     /// Opens on a point of a variant; the file's name is made of them.
     #[must_use]
     pub fn new(finetuned: &str, alpha: Alpha, variant: Variant) -> Self {
-        let mut name = format!("{finetuned}-a{}", format::alpha(alpha.get()));
+        let mut name = format!("{finetuned}-a{}", alpha.short());
         if !variant.is_dense() {
             name.push('-');
             name.push_str(&variant.name);

@@ -4,6 +4,7 @@ use super::board::{Board, Curve, Interval, State};
 use super::format;
 use super::look::{Charset, spell};
 use super::model::{Link, Mode, Model};
+use crate::plural;
 use crate::sweep::event::Outcome;
 use crate::sweep::ids::{AlphaId, CellId, ProbeCell, VariantId};
 use crate::sweep::spec::Role;
@@ -78,7 +79,7 @@ fn errors(model: &Model) -> Vec<String> {
         Some(Err(why)) => Some(first(why)),
         _ => None,
     };
-    let alpha = |id: AlphaId| run.alphas().get(id.index()).map(|it| format::alpha(it.get()));
+    let alpha = |id: AlphaId| run.alphas().get(id.index()).map(|it| it.short());
     let of = |variant: VariantId| match run.variants().get(variant.index()) {
         Some(it) if variant != VariantId::DENSE => format!(" of {}", it.name),
         _ => String::new(),
@@ -117,7 +118,9 @@ fn outcome(model: &Model, board: &Board) -> String {
         (Some(Err(_)), _) => format!("ended by an error, {done}; the run can be resumed"),
         (Some(Ok(outcome)), _) | (None, Some(outcome)) => match outcome {
             Outcome::Complete => format!("complete, {done}"),
-            Outcome::Partial => format!("finished, {} cells failed, {done}", board.failed),
+            Outcome::Partial => {
+                format!("finished, {} failed, {done}", plural::counted(board.failed, "cell"))
+            }
             Outcome::Stopped => format!("stopped early, {done}; the run can be resumed"),
         },
         (None, None) => format!("left while measuring, {done}"),
@@ -132,7 +135,7 @@ fn row(charset: Charset, board: &Board, curve: &Curve) -> String {
     };
     let best = curve.best.and_then(|i| curve.points.get(i).zip(board.alphas.get(i)));
     let (best, alpha) = best.map_or(("-".to_string(), "-".to_string()), |(point, alpha)| {
-        (point.top1.map_or_else(String::new, |it| format::percent(it.value)), format::alpha(*alpha))
+        (point.top1.map_or_else(String::new, |it| format::percent(it.value)), board.alpha(*alpha))
     });
     let note = match curve.state {
         State::Skipped => " skipped".to_string(),

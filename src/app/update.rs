@@ -18,8 +18,9 @@ use super::key::Key;
 use super::keymap::{self, Action, Context};
 use super::library;
 use super::live::{Live, SMALLEST, Target, ZOOM_STEPS};
+use super::look::spell;
 use super::message::{Effect, Message, Pick};
-use super::model::{Lag, Link, Mode, Model, Screen};
+use super::model::{LOG_SIGN, Lag, Link, Mode, Model, Screen};
 use super::setup;
 use super::tab::Tab;
 pub use commands::answers;
@@ -110,7 +111,7 @@ fn on_event(model: &mut Model, event: &Event) {
         Event::CellFailed { cell, message, .. } => {
             let name = dataset_name(model, cell.dataset);
             let alpha = model.run.header().and_then(|h| h.alphas.get(cell.alpha.index()).copied());
-            let at = alpha.map(|a| super::format::alpha(a.get())).unwrap_or_default();
+            let at = alpha.map(|it| it.short()).unwrap_or_default();
             model.say(Level::Error, format!("{name} at α {at}: {message}"));
         }
         Event::Paused if requested.pause == Some(true) => requested.pause = None,
@@ -137,7 +138,7 @@ fn on_event(model: &mut Model, event: &Event) {
         | Event::VariantDropped { .. }
         | Event::VariantTaken { .. } => layers::in_force(model, event),
         Event::Refused { command, why } => commands::refused(model, command, why),
-        Event::Notice { level, text } => model.say(*level, text.as_str()),
+        Event::Notice { level, text, .. } => model.say(*level, text.as_str()),
         Event::Started { devices, program, .. } => {
             let text = format!("{program} measures on {}", devices.join(", "));
             model.say(Level::Info, text);
@@ -219,6 +220,8 @@ pub fn context(model: &Model) -> Context {
         Context::Dialog
     } else if model.help.is_some() {
         Context::Help
+    } else if model.log_page.is_some() {
+        Context::Log
     } else if model.screen == Screen::Setup {
         setup::context(&model.setup)
     } else if model.screen == Screen::Library {
@@ -269,6 +272,8 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
 }
 
 fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    // The help page or the log is over the screen.
+    let over = model.help.is_some() || model.log_page.is_some();
     if model.screen == Screen::Live && model.tab == Tab::Live && model.is_small() {
         let what = match action {
             Action::Table => Some("the table"),
@@ -301,7 +306,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::OnSave(act) => return boxes::on_save(model, act),
         Action::OnOpen(act) => return boxes::on_open(model, act),
         Action::Help => model.help = Some(0),
-        Action::Close => model.help = None,
+        Action::Close => (model.help, model.log_page) = (None, None),
         Action::ScrollUp => leaf(model, -1),
         Action::ScrollDown => leaf(model, 1),
         Action::Theme => model.look.palette = model.look.palette.next(),
@@ -352,12 +357,13 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             live.table = !live.table;
             live.scroll = 0;
         }
-        Action::Log => {
+        Action::Log if model.screen == Screen::Live && model.tab == Tab::Live => {
             live.log = !live.log;
             live.scroll = 0;
         }
-        Action::PageUp if model.help.is_some() => leaf(model, -page(model)),
-        Action::PageDown if model.help.is_some() => leaf(model, page(model)),
+        Action::Log => model.log_page = Some(0),
+        Action::PageUp if over => leaf(model, -page(model)),
+        Action::PageDown if over => leaf(model, page(model)),
         Action::PageUp => scroll(model, -5),
         Action::PageDown => scroll(model, 5),
     }
@@ -372,22 +378,34 @@ fn scroll(model: &mut Model, lines: isize) {
 }
 
 fn wheel(model: &mut Model, lines: i16) {
-    match model.help {
+    match model.help.or(model.log_page) {
         Some(_) => leaf(model, isize::from(lines)),
         None => step_cursor(model, isize::from(lines.signum())),
     }
 }
 
-/// Lines of the help page that are seen at once, less one that stays in sight.
+/// Lines of a page over the screen that are seen at once, less one that stays in sight.
 fn page(model: &Model) -> isize {
     isize::from(i16::try_from(model.size.1).unwrap_or(i16::MAX)).saturating_sub(3).max(1)
 }
 
-/// Scrolls the help page, to its last line at most.
+/// Scrolls the help page to its last line at most, the log to its first.
 fn leaf(model: &mut Model, lines: isize) {
     let seen = page(model).unsigned_abs() + 1;
+    if let Some(up) = model.log_page {
+        let first = log_lines(model).saturating_sub(seen);
+        model.log_page = Some(up.saturating_add_signed(lines.saturating_neg()).min(first));
+        return;
+    }
     let last = help::page(model, help::columns(model.size.0)).len().saturating_sub(seen);
     model.help = model.help.map(|at| at.saturating_add_signed(lines).min(last));
+}
+
+/// Lines of the log over the screen.
+fn log_lines(model: &Model) -> usize {
+    let columns = help::columns(model.size.0).saturating_sub(LOG_SIGN).max(1);
+    let spelled = model.log.iter().map(|line| spell(model.look.charset, &line.text));
+    spelled.map(|text| super::format::wrap(&text, columns).len()).sum()
 }
 
 fn picked(model: &mut Model, pick: Pick) {

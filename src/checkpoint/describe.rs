@@ -149,7 +149,11 @@ pub fn describe_values(path: &Path) -> Result<Description, CheckpointError> {
              or the file is damaged: use another checkpoint",
             first.tensor,
             first.element,
-            if more > 0 { format!(", and {more} more tensors do") } else { String::new() }
+            match more {
+                0 => String::new(),
+                1 => ", and one more tensor does".into(),
+                more => format!(", and {more} more tensors do"),
+            }
         );
         description.problem = description.problem.or(Some(problem));
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::describe::Description;
 use super::describe_pair::PairDescription;
 use crate::plain;
+use crate::plural::{counted, noun};
 
 /// Columns.
 const WIDTH: usize = 80;
@@ -50,9 +51,9 @@ impl Description {
             _ => self.dtypes.iter().map(|(name, count)| format!("{name} ({count})")).collect(),
         };
         let size = bytes(self.bytes);
-        let tensors = self.tensors;
+        let tensors = counted(self.tensors, "tensor");
         let dtypes = dtypes.join(" + ");
-        line(f, "file", &format!("{}, {size}, {tensors} tensors, {dtypes}", self.container))?;
+        line(f, "file", &format!("{}, {size}, {tensors}, {dtypes}", self.container))?;
         let prefix = match self.prefix.as_str() {
             "" => String::new(),
             prefix => format!(", under `{prefix}`"),
@@ -79,7 +80,7 @@ impl Description {
         line(f, "architecture", &self.label)?;
         let image = &self.dims.image;
         let resolved = self.architecture.as_ref();
-        let heads = |heads: Option<usize>| heads.map_or("? heads".into(), |n| plural(n, "head"));
+        let heads = |heads: Option<usize>| heads.map_or("? heads".into(), |n| counted(n, "head"));
         let side = resolved.map_or(image.grid.saturating_mul(image.patch), |a| a.image.size);
         let grid = format!("({}×{})", image.grid, image.grid);
         let own_heads = heads(resolved.map(|a| a.image.heads));
@@ -91,7 +92,7 @@ impl Description {
             ),
             None => format!(
                 "{} × {}, {own_heads}, MLP {}, image {side}, patch {} {grid}",
-                plural(image.layers, "layer"),
+                counted(image.layers, "layer"),
                 image.width,
                 image.mlp_width,
                 image.patch
@@ -102,7 +103,7 @@ impl Description {
             None => "none".into(),
             Some(text) => format!(
                 "{} × {}, {}, MLP {}, context {}, vocabulary {}",
-                plural(text.layers, "layer"),
+                counted(text.layers, "layer"),
                 text.width,
                 heads(resolved.and_then(|a| a.text.as_ref()).map(|text| text.heads)),
                 text.mlp_width,
@@ -139,7 +140,8 @@ impl Description {
             None => "none".into(),
             Some(head) => {
                 let bias = if head.bias { "with" } else { "without" };
-                format!("{} classes, {bias} bias", thousands(head.classes as u64))
+                let classes = noun(&head.classes, "class");
+                format!("{} {classes}, {bias} bias", thousands(head.classes as u64))
             }
         };
         line(f, "stored head", &head)?;
@@ -178,12 +180,12 @@ impl fmt::Display for PairDescription {
                 (true, false) => "the zero-shot end",
                 _ => "the fine-tuned end",
             };
-            line(f, "stored head", &format!("{} classes, at {at}", head.classes))?;
+            line(f, "stored head", &format!("{}, at {at}", counted(head.classes, "class")))?;
         }
         if self.matches && !self.unchanged.is_empty() && !self.identical {
             let n = self.unchanged.len();
             let list = clip(&self.unchanged.join(", "), 200);
-            line(f, "unchanged", &format!("{}: {list}", plural(n, "tensor")))?;
+            line(f, "unchanged", &format!("{}: {list}", counted(n, "tensor")))?;
         }
         if !self.layers.is_empty() {
             self.table(f)?;
@@ -195,7 +197,7 @@ impl fmt::Display for PairDescription {
                 wrapped(f, 2, "- ", &format!("{} in {file}, element {}", bad.tensor, bad.element))?;
             }
             if self.not_finite.len() > 10 {
-                writeln!(f, "  … and {} more tensors", self.not_finite.len() - 10)?;
+                writeln!(f, "  … and {}", counted(self.not_finite.len() - 10, "more tensor"))?;
             }
         }
         notices(f, &self.notices, self.problem.as_deref())
@@ -294,10 +296,6 @@ fn broken(text: &str, longest: usize) -> String {
 
 fn colours(values: [f32; 3]) -> String {
     values.map(|x| format!("{}", (f64::from(x) * 1e4).round() / 1e4)).join(" ")
-}
-
-fn plural(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn clip(text: &str, longest: usize) -> String {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::container::Container;
+use crate::plural::counted;
 
 /// A checkpoint that cannot be used. Each message names the file, what was
 /// expected, what was found and what to do.
@@ -185,8 +186,7 @@ fn list(f: &mut fmt::Formatter<'_>, what: &str, names: &[String]) -> fmt::Result
     if names.is_empty() {
         return Ok(());
     }
-    let plural = if names.len() == 1 { "tensor" } else { "tensors" };
-    write!(f, "\n  {} {plural} {what}:", names.len())?;
+    write!(f, "\n  {} {what}:", counted(names.len(), "tensor"))?;
     for name in names.iter().take(LISTED) {
         write!(f, "\n    {name}")?;
     }

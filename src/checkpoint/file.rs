@@ -13,6 +13,7 @@ use super::names::{self, Dialect, Names, Recipe, Unfit};
 use super::positions;
 use super::tensor::{Dtype, TensorView, concatenate, transposed};
 use crate::mapped::Mapped;
+use crate::plural::counted;
 
 /// One opened checkpoint: memory-mapped, its tensors under canonical names.
 ///
@@ -440,7 +441,10 @@ impl Checkpoint {
                 return Err(CheckpointError::Damaged {
                     path: path.clone(),
                     container: self.container,
-                    message: format!("it had {then} bytes when opened and has {now} now"),
+                    message: format!(
+                        "it had {} when opened and has {now} now",
+                        counted(then, "byte")
+                    ),
                 });
             }
             hasher.update_rayon(map);

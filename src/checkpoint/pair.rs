@@ -16,6 +16,7 @@ use super::logit_scale::LogitScale;
 use super::names::{HEAD_BIAS, HEAD_WEIGHT, is_head, is_text};
 use super::resolve::align;
 use super::tensor::TensorView;
+use crate::plural::counted;
 
 /// One end of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
@@ -139,9 +140,9 @@ impl Pair {
             let ends = ["zero-shot", "fine-tuned"];
             let [with, without] = if head.zeroshot { ends } else { [ends[1], ends[0]] };
             notices.push(format!(
-                "only the {with} file stores a linear head ({} classes): the {without} end's is \
+                "only the {with} file stores a linear head ({}): the {without} end's is \
                  its zero-shot head over the same classes",
-                head.classes
+                counted(head.classes, "class")
             ));
         }
         dtype_notice(&zeroshot, &finetuned, &mut notices);

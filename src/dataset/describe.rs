@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::decode::{self, Format};
 use super::{Dataset, DatasetError, Layout, Problem, prompts};
 use crate::plain;
+use crate::plural::{counted, noun};
 use crate::sweep::event::Benchmark;
 use crate::sweep::spec::DatasetSpec;
 
@@ -265,7 +266,11 @@ impl fmt::Display for Description {
         let fewest = self.classes.iter().map(|c| c.images).min().unwrap_or(0);
         let most = self.classes.iter().map(|c| c.images).max().unwrap_or(0);
         let each = if fewest == most { fewest.to_string() } else { format!("{fewest}–{most}") };
-        line(f, "classes", &format!("{}, of {each} images each", self.classes.len()))?;
+        line(
+            f,
+            "classes",
+            &format!("{}, of {each} {} each", self.classes.len(), noun(&most, "image")),
+        )?;
         let show = |f: &mut fmt::Formatter<'_>, label: usize| {
             let class = &self.classes[label];
             line(f, "", &format!("{label:>5}  {:>6}  {}", class.images, plain::name(&class.name)))
@@ -284,8 +289,7 @@ impl fmt::Display for Description {
             return line(f, "problems", "none found");
         }
         if self.unreadable > 0 {
-            let images = if self.unreadable == 1 { "image" } else { "images" };
-            line(f, "unreadable", &format!("{} {images}", self.unreadable))?;
+            line(f, "unreadable", &counted(self.unreadable, "image"))?;
             for image in self.unreadable_names.iter().take(3) {
                 paragraph(f, "", &format!("{}: {}", image.key, image.reason))?;
             }

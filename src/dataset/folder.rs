@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::DatasetError;
 use super::{Entry, IMAGE_EXTENSIONS, Location, Problem, layout};
+use crate::plural::{counted, either};
 
 /// Class folders are searched so deep, which bounds loops of links.
 const DEPTH: usize = 16;
@@ -45,10 +46,7 @@ impl Folder {
         if !self.entries.is_empty() {
             return Ok(());
         }
-        let got = match self.empty.len() {
-            1 => "1 folder without any".into(),
-            n => format!("{n} folders without any"),
-        };
+        let got = format!("{} without any", counted(self.empty.len(), "folder"));
         let advice = match self.advice() {
             none if none.is_empty() => {
                 "; give the folder that holds the class folders, or the shards".into()
@@ -115,8 +113,11 @@ pub(crate) fn list(roots: &[PathBuf], base: &Path) -> Result<Folder, DatasetErro
     let mut folder = Folder { numeric, ..Folder::default() };
     if loose > 0 {
         folder.problems.push(Problem::new(format!(
-            "{}: {loose} images lie outside class folders and are left out",
-            base.display()
+            "{}: {} {} outside class folders and {} left out",
+            base.display(),
+            counted(loose, "image"),
+            either(&loose, "lies", "lie"),
+            either(&loose, "is", "are")
         )));
     }
     // A link back to the dataset, or to a folder it lies in, is not followed.
@@ -147,10 +148,8 @@ pub(crate) fn list(roots: &[PathBuf], base: &Path) -> Result<Folder, DatasetErro
         let at = |name: &str| roots.iter().map(|root| root.join(name)).find(|path| path.is_dir());
         let own = |name: &&String| at(name).is_some_and(|path| layout::holds_files_of_many(&path));
         folder.datasets = empty.iter().filter(own).cloned().collect();
-        let what = match empty.len() {
-            1 => "1 class folder has no images".into(),
-            n => format!("{n} class folders have no images"),
-        };
+        let have = either(&empty.len(), "has", "have");
+        let what = format!("{} {have} no images", counted(empty.len(), "class folder"));
         let text = format!("{}: {what}: {}{}", base.display(), super::few(&empty), folder.advice());
         folder.problems.push(Problem::new(text));
     }
@@ -238,7 +237,11 @@ mod tests {
         let mut got: Vec<_> = folder.entries.iter().map(|e| (e.key.as_str(), e.label)).collect();
         got.sort();
         assert_eq!(got, [("a/2.png", 0), ("b/x/1.JPG", 1)]);
-        assert!(folder.problems[0].to_string().contains("1 images lie outside"));
+        assert!(
+            folder.problems[0]
+                .to_string()
+                .contains("1 image lies outside class folders and is left")
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::checkpoint::{self, Checkpoint, Overrides};
 use crate::dataset::Dataset;
 use crate::demo;
 use crate::merge::{self, MergeError};
+use crate::plural::counted;
 use crate::runtime::Host;
 use crate::session::{SessionHandle, Waker};
 use crate::sim::SimScript;
@@ -198,7 +199,7 @@ fn started(launch: Result<Launch, LaunchError>, waker: Waker) -> Result<SessionH
 fn facts(it: &checkpoint::Description) -> FileFacts {
     let mut detail = format!("{}, {}", it.container, it.dialect);
     if let Some(head) = &it.head {
-        detail.push_str(&format!(", head of {} classes", head.classes));
+        detail.push_str(&format!(", head of {}", counted(head.classes, "class")));
     }
     let dtypes: Vec<&str> = it.dtypes.keys().copied().collect();
     FileFacts {

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::cache::Cache;
 use super::{Found, OnDataset, Run, State};
+use crate::plural::{counted, either};
 use crate::sweep::event::{Event, Outcome};
 use crate::sweep::ids::{AlphaId, DatasetId, VariantId};
 use crate::sweep::journal::{self, Reader};
@@ -164,7 +165,11 @@ fn run(path: PathBuf, looked: Looked, cache: &mut Cache) -> Run {
             run.note = match (&holder, found.damaged) {
                 (Some(holder), _) => Some(holder.to_string()),
                 (None, 0) => found.part.clone(),
-                (None, lines) => Some(format!("{lines} lines of its journal are damaged")),
+                (None, lines) => Some(format!(
+                    "{} of its journal {} damaged",
+                    counted(lines, "line"),
+                    either(&lines, "is", "are")
+                )),
             };
             run.found = Some(found);
         }
@@ -189,7 +194,7 @@ fn found(dir: &Path) -> Result<Found, String> {
         name: it.name.clone(),
         role: it.role,
         ends: [top1(i, 0), top1(i, last)],
-        best: gain.as_ref().and_then(|gain| top1(i, gain.best_alpha.index())),
+        best: gain.as_ref().and_then(|gain| top1(i, gain.best_interior.index())),
     });
     let began = events.iter().find_map(|event| match event {
         Event::Started { at, .. } => Some(*at),
@@ -204,7 +209,7 @@ fn found(dir: &Path) -> Result<Found, String> {
         total,
         best_alpha: gain
             .as_ref()
-            .and_then(|gain| header.alphas.get(gain.best_alpha.index()))
+            .and_then(|gain| header.alphas.get(gain.best_interior.index()))
             .map(|alpha| alpha.get()),
         gain: gain.map(|gain| [gain.points.value, gain.points.lo, gain.points.hi]),
         began,

@@ -30,7 +30,7 @@ pub fn since(then: u64, now: u64) -> String {
 /// Columns are as wide as what is in them; the path's ends are cut first.
 #[must_use]
 pub fn table(runs: &[Run], now: u64) -> String {
-    let head = ["name", "state", "done", "best α", "gain", "age", "size", "pair, datasets"];
+    let head = ["name", "state", "done", "gain", "at α", "age", "size", "pair, datasets"];
     let mut rows: Vec<[String; 8]> = vec![head.map(String::from)];
     for run in runs {
         let found = run.found.as_ref();
@@ -44,8 +44,8 @@ pub fn table(runs: &[Run], now: u64) -> String {
             plain::name(&run.name).into_owned(),
             run.state.name().into(),
             or_dash(run.percent().map(|it| format!("{it} %"))),
-            or_dash(found.and_then(|it| it.best_alpha).map(alpha)),
             or_dash(found.and_then(|it| it.gain).map(|[value, ..]| signed(value))),
+            or_dash(found.and_then(|it| it.best_alpha).map(|it| alpha(it, 6))),
             or_dash((run.changed > 0).then(|| since(run.changed, now))),
             bytes(run.bytes),
             plain::name(&about).into_owned(),
@@ -60,7 +60,7 @@ fn about(it: &Found) -> String {
     format!("{} → {} on {}", it.zeroshot, it.finetuned, names.join(", "))
 }
 
-/// Two runs side by side: gain, best α, and every dataset that either has.
+/// Two runs side by side: gain, where it is, and every dataset that either has.
 #[must_use]
 pub fn compare(runs: [&Run; 2]) -> String {
     let both =
@@ -75,13 +75,13 @@ pub fn compare(runs: [&Run; 2]) -> String {
     add("fine-tuned", both(&|run| Some(found(run)?.finetuned)), String::new());
     add("state", both(&|run| Some(run.state.name().into())), String::new());
     add("done", both(&|run| Some(format!("{} %", run.percent()?))), String::new());
-    add("best α", both(&|run| Some(alpha(found(run)?.best_alpha?))), String::new());
     let interval = |run: &Run| {
         let [value, lo, hi] = found(run)?.gain?.map(signed);
         Some(format!("{value} [{lo}, {hi}]"))
     };
     let values = runs.map(|run| run.found.as_ref().and_then(|it| it.gain).map(|it| it[0]));
     add("RFT gain", both(&interval), difference(values));
+    add("at α", both(&|run| Some(alpha(found(run)?.best_alpha?, 6))), String::new());
     let mut names: Vec<&str> = Vec::new();
     for set in runs.iter().filter_map(|run| run.found.as_ref()).flat_map(|it| &it.datasets) {
         if !names.contains(&set.name.as_str()) {
@@ -104,15 +104,15 @@ pub fn compare(runs: [&Run; 2]) -> String {
     let mut text = if rows[1..].iter().any(|row| !row[3].is_empty()) {
         let mut text = lines(&rows, &[]);
         text.push_str(
-            "top-1 in % at α 0, at the run's best α, at α 1; differences at the best α\n",
+            "top-1 in % at α 0, best interior α, α 1; differences at the best interior α\n",
         );
         text
     } else {
         let rows: Vec<[String; 3]> = rows.into_iter().map(|[a, b, c, _]| [a, b, c]).collect();
         let mut text = lines(&rows, &[]);
         text.push_str(
-            "top-1 in % at α 0, at the run's best α, at α 1; no differences: they are taken at the \
-             best α, which needs both ends and a point between, of both runs\n",
+            "top-1 in % at α 0, best interior α, α 1; no differences: they are taken at the best \
+             interior α, which needs both ends and a point between, of both runs\n",
         );
         text
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::checkpoint::CheckpointError;
+use crate::plural::counted;
 use crate::sparsify::SparsifyError;
 use crate::sweep::ids::Alpha;
 
@@ -55,9 +56,10 @@ pub enum MergeError {
     },
     /// A head that only one end stores is edited, and nothing says what the other's is.
     #[error(
-        "cannot make `{tensor}` sparse: only the {with} file stores a linear head ({classes} \
-         classes), and at α = {alpha} the other end's is needed: name its classes \
-         (`--head-classes FILE`, one a line)"
+        "cannot make `{tensor}` sparse: only the {with} file stores a linear head ({}), \
+         and at α = {alpha} the other end's is needed: name its classes (`--head-classes FILE`, \
+         one a line)",
+        counted(*classes, "class")
     )]
     Head {
         /// Which tensor.

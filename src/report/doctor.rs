@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::json::edits;
+use crate::plural::counted;
 use crate::sweep::doctor::{Finding, Group, findings};
 use crate::sweep::ids::VariantId;
 use crate::sweep::state::SweepState;
@@ -14,9 +15,11 @@ pub(super) fn sentences(state: &SweepState) -> Vec<String> {
     let Some(it) = findings(state) else { return Vec::new() };
     let (done, all) = it.tried;
     let mut lines = vec![format!(
-        "doctor: {done} of {all} variants tried on {} OOD images; judged on the other {}, by the \
+        "doctor: {done} of {} tried on {}; judged on the other {}, by the \
          OOD mean over the interior α against the dense path",
-        it.images.0, it.images.1
+        counted(all, "variant"),
+        counted(it.images.0, "OOD image"),
+        it.images.1
     )];
     let Some(best) = &it.best else {
         lines.push("doctor: no variant is measured yet".into());

@@ -32,6 +32,8 @@ struct Report<'a> {
     together: Value,
     probes: Vec<Value>,
     failed: Vec<Value>,
+    /// What a person was warned of, each sentence once.
+    notices: &'a [String],
     near_ties: u64,
     header: Value,
 }
@@ -122,6 +124,7 @@ pub(super) fn json(members: &[Member<'_>]) -> Result<Vec<u8>, ReportError> {
         together: if members.len() > 1 { layers::together(members) } else { Value::Null },
         probes: layers::asked(state),
         failed: failed.collect(),
+        notices: state.warnings(),
         near_ties: rows.iter().map(|row| row.cell.near_ties).sum(),
         header: json!({
             "zeroshot": header.zeroshot, "finetuned": header.finetuned,
@@ -165,7 +168,9 @@ fn summary(state: &SweepState, judged: &Judgement) -> Value {
         "lo": gain.map(|it| it.points.lo),
         "hi": gain.map(|it| it.points.hi),
         "sure": gain.map(|it| it.sure),
-        "best_alpha": at(state, gain.map(|it| it.best_alpha)),
+        // Where the gain is; the one of all points is what the tables mark.
+        "best_alpha": at(state, gain.map(|it| it.best_interior)),
+        "best_alpha_of_all": at(state, stats::best_alpha(state, VariantId::DENSE)),
         "failure_mode": judged.verdict == Verdict::Failure,
         "verdict": match judged.verdict {
             Verdict::Success => "success",

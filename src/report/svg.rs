@@ -330,7 +330,7 @@ fn ends(text: &mut String, state: &SweepState, axes: &Axes) {
         if stats::ood_datasets(state).is_empty() {
             ""
         } else {
-            " · upright dots: the best α for OOD"
+            " · upright dots: the best of all α for OOD"
         }
     );
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::layer_table::layer_tables;
 use super::{doctor, variants};
+use crate::plural::counted;
 use crate::sweep::ids::{AlphaId, CellId, DatasetId, VariantId};
 use crate::sweep::spec::Role;
 use crate::sweep::state::{Status, SweepState};
@@ -157,6 +158,12 @@ pub(super) fn markdown(state: &SweepState) -> String {
             let _ = writeln!(text, "- {}", plain(note));
         }
     }
+    if !state.warnings().is_empty() {
+        text.push_str("\n## Notes\n\n");
+    }
+    for note in state.warnings() {
+        let _ = writeln!(text, "- {}", plain(note));
+    }
     text
 }
 
@@ -172,10 +179,10 @@ fn notes(state: &SweepState) -> Vec<String> {
     if let Some(gain) = &judged.gain {
         let Interval { value, lo, hi } = gain.points;
         let (value, lo, hi) = (signed(value), signed(lo), signed(hi));
-        let images = gain.images.1;
+        let images = counted(gain.images.1, "OOD image");
         let rounds = if gain.complete { "" } else { " of whole rounds" };
         notes.push(format!(
-            "RFT gain: {value} points, 95 % interval {lo} to {hi}, on {images} OOD images{rounds}"
+            "RFT gain: {value} points, 95 % interval {lo} to {hi}, on {images}{rounds}"
         ));
     }
     notes.push(format!("verdict: {}: {}", judged.verdict.words(), judged.reason));
@@ -197,7 +204,8 @@ fn notes(state: &SweepState) -> Vec<String> {
     let ties: u64 = state.cell_ids().filter_map(|id| state.cell(id)).map(|c| c.near_ties).sum();
     if ties > 0 {
         notes.push(format!(
-            "near-ties (another batch size or device may flip them): {ties} predictions"
+            "near-ties (another batch size or device may flip them): {}",
+            counted(ties, "prediction")
         ));
     }
     notes.extend(variants::sentences(state));

@@ -7,7 +7,7 @@ use crate::sparsify;
 use crate::sweep::ids::{Alpha, AlphaId, VariantId};
 use crate::sweep::spec::{Role, Variant};
 use crate::sweep::state::SweepState;
-use crate::sweep::stats::{Interval, best_alpha, mean_difference, ood_mean, signed};
+use crate::sweep::stats::{self, Interval, best_alpha, mean_difference, ood_mean, signed};
 use crate::sweep::zeros::Sum;
 
 /// The variants that somebody asked for and kept: not those that only the doctor tried.
@@ -67,7 +67,7 @@ pub(super) fn sentences(state: &SweepState) -> Vec<String> {
 }
 
 /// For programs: differences from the dense path at the same α, of the mean over the datasets of a
-/// role, and at both paths' own best α; percentage points, paired. And its zeros: numbers of
+/// role, and at both paths' own best α of all points; percentage points, paired. And its zeros: numbers of
 /// elements, and fractions of all elements of the edited tensors.
 pub(super) fn json(state: &SweepState) -> Vec<Value> {
     let points = |it: Interval| json!({"value": it.value, "lo": it.lo, "hi": it.hi});
@@ -79,12 +79,14 @@ pub(super) fn json(state: &SweepState) -> Vec<Value> {
             };
             json!({"alpha": alpha.get(), "id": here(Role::Id), "ood": here(Role::Ood)})
         };
+        let alpha = |at: AlphaId| Some(state.alphas().get(at.index())?.get());
         let best = best_alpha(state, id);
         let peak = best.and_then(|at| peak(state, id, at)).map(points);
         json!({
             "variant": variant.name,
             "sparsify": edits(&variant.sparsify),
-            "best_alpha": best.and_then(|at| Some(state.alphas().get(at.index())?.get())),
+            "best_alpha": stats::gain(state, id).and_then(|it| alpha(it.best_interior)),
+            "best_alpha_of_all": best.and_then(alpha),
             "peak_over_dense": peak,
             "zeros": zeros(state, id),
             "over_dense": state.alphas().iter().enumerate().map(at).collect::<Vec<_>>(),

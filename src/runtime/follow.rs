@@ -41,7 +41,7 @@ pub fn watch(dir: &Path, waker: Waker) -> Result<SessionHandle, JournalError> {
             let left_out = (reader.damaged, reader.unknown);
             if let Some(text) = reader.complaint(0).filter(|_| left_out != told) {
                 told = left_out;
-                events.push(Event::Notice { level: Level::Warning, text });
+                events.push(Event::passing(Level::Warning, text));
             }
             events.retain(|event| {
                 !(matches!(event, Event::Header(_)) && std::mem::replace(&mut header, true))
@@ -89,7 +89,7 @@ mod tests {
     use crate::sweep::plan::Shard;
 
     fn notice(text: &str) -> Event {
-        Event::Notice { level: Level::Info, text: text.into() }
+        Event::notice(Level::Info, text)
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::event::Level;
 use super::spec::Activation;
 use super::state::SweepState;
 use super::stats::mcnemar;
+use crate::plural::counted;
 
 /// Above this p-value the two are not told apart.
 const CHANCE: f64 = 0.01;
@@ -56,11 +57,11 @@ impl ActivationProbe {
             None => String::new(),
         };
         let measured = format!(
-            "{}{}): {:.1} % of {} images of `{}` at the zero-shot end{templates}; {} {:.1} %",
+            "{}{}): {:.1} % of {} of `{}` at the zero-shot end{templates}; {} {:.1} %",
             opening(self.used),
             self.source,
             percent(self.correct),
-            self.images,
+            counted(self.images, "image"),
             self.dataset,
             other.label(),
             percent((self.correct + self.gained).saturating_sub(self.lost)),
@@ -148,10 +149,10 @@ mod tests {
     fn what_was_said_is_owed_no_more() {
         let mut state = SweepState::default();
         let assumed = "activation: gelu assumed (open_clip's default), nothing says otherwise";
-        state.apply(&Event::Notice { level: Level::Warning, text: assumed.into() });
+        state.apply(&Event::notice(Level::Warning, assumed));
         assert!(ActivationProbe::is_owed(&state));
         let (level, text) = probe(32, 136, 4).notice();
-        state.apply(&Event::Notice { level, text });
+        state.apply(&Event::notice(level, text));
         assert!(!ActivationProbe::is_owed(&state));
     }
 }

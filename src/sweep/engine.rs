@@ -143,6 +143,12 @@ pub trait Engine {
         Ok(None)
     }
 
+    /// What a person should know about how this engine measures, from the start
+    /// on: it stands in reports. Mostly nothing.
+    fn notices(&self) -> &[String] {
+        &[]
+    }
+
     /// What a person should know of what happened since the last call: that
     /// memory was short, say, and what was done about it. Mostly nothing.
     fn told(&mut self) -> Vec<String> {

@@ -12,6 +12,7 @@ use super::ids::{
 use super::probe::{Probe, Probed};
 use super::spec::{DoctorSpec, Layers, Role, Thresholds, Variant};
 use super::zeros::Zeros;
+use crate::plural::counted;
 
 /// Version of the journal's lines and of the JSON report.
 pub const SCHEMA: u32 = 1;
@@ -134,6 +135,10 @@ pub enum Event {
         level: Level,
         /// One sentence.
         text: String,
+        /// Of this session's course (short memory, a full disk), not of what is measured:
+        /// reports leave it out, so that an interrupted run's are those of a whole one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        passing: bool,
     },
     /// The session ended.
     Finished {
@@ -145,6 +150,20 @@ pub enum Event {
     /// An event of a later version: kept, not understood.
     #[serde(other)]
     Unknown,
+}
+
+impl Event {
+    /// A notice of what is measured.
+    #[must_use]
+    pub fn notice(level: Level, text: impl Into<String>) -> Self {
+        Self::Notice { level, text: text.into(), passing: false }
+    }
+
+    /// A notice of a session's course.
+    #[must_use]
+    pub fn passing(level: Level, text: impl Into<String>) -> Self {
+        Self::Notice { level, text: text.into(), passing: true }
+    }
 }
 
 /// What a run will measure: everything a reader needs to show it without the
@@ -212,9 +231,9 @@ impl Header {
             let ends = std::iter::once(&0).chain(&it.rounds);
             if !ends.clone().is_sorted_by(|a, b| a < b) || ends.last() != Some(&it.images) {
                 return Some(format!(
-                    "`datasets[{index}].rounds`: expected ends that ascend to the {} images, got \
-                     {} of them, the last {}",
-                    it.images,
+                    "`datasets[{index}].rounds`: expected ends that ascend to the {}, got {} \
+                     of them, the last {}",
+                    counted(it.images, "image"),
                     it.rounds.len(),
                     it.rounds.last().copied().unwrap_or(0)
                 ));

@@ -16,6 +16,7 @@ use super::{memory, precision, runtime, statistics, threads};
 use crate::checkpoint::names::is_head;
 use crate::dataset::Crop;
 use crate::inputs::{Inputs, LoadedDataset};
+use crate::plural::counted;
 use crate::sparsify::{Plan, Zeros};
 use crate::sweep::activation::ActivationProbe;
 use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
@@ -39,8 +40,6 @@ pub struct TorchEngine {
     pub(super) standing: Option<Standing>,
     name: String,
     notices: Vec<String>,
-    /// Those of them that nobody was told yet.
-    untold: Vec<String>,
 }
 
 /// A point of a variant's path.
@@ -81,10 +80,9 @@ impl TorchEngine {
     ) -> Result<Self, EngineError> {
         let runtime = runtime::init();
         let mut name = match choice {
-            DeviceChoice::Cpu => match threads::set(&runtime.cpu) {
-                1 => "CPU, 1 thread".to_string(),
-                n => format!("CPU, {n} threads"),
-            },
+            DeviceChoice::Cpu => {
+                format!("CPU, {}", counted(threads::set(&runtime.cpu), "thread"))
+            }
             DeviceChoice::Cuda(index) => {
                 let gpu = runtime.cuda.devices().iter().find(|gpu| gpu.index == index);
                 let gpu = gpu.ok_or_else(|| {
@@ -113,7 +111,6 @@ impl TorchEngine {
             standing: None,
             name: String::new(),
             notices: Vec::new(),
-            untold: Vec::new(),
         };
         if engine.inputs.spec.sweep.batchnorm == BatchNorm::Recompute {
             let notice = engine.recompute_statistics()?;
@@ -127,7 +124,6 @@ impl TorchEngine {
             name.push_str(", bf16");
         }
         engine.name = name;
-        engine.untold.clone_from(&engine.notices);
         engine.keep_activations(activations_budget(device));
         Ok(engine)
     }
@@ -153,8 +149,8 @@ impl TorchEngine {
             .map_err(|error| EngineError::Fatal(error.to_string()))?;
         let batch = statistics::BATCH.min(images.len()).max(1);
         Ok(format!(
-            "BatchNorm's statistics are recomputed at each α, of the first {} images of `{}`",
-            images.len() / batch * batch,
+            "BatchNorm's statistics are recomputed at each α, of the first {} of `{}`",
+            counted(images.len() / batch * batch, "image"),
             dataset.name()
         ))
     }
@@ -171,12 +167,6 @@ impl TorchEngine {
     #[must_use]
     pub fn kept_activations(&self) -> usize {
         self.model.kept()
-    }
-
-    /// What a person should know about how this engine measures.
-    #[must_use]
-    pub fn notices(&self) -> &[String] {
-        &self.notices
     }
 
     /// What is measured.
@@ -272,10 +262,12 @@ impl Engine for TorchEngine {
         self.name.clone()
     }
 
+    fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
     fn told(&mut self) -> Vec<String> {
-        let first = std::mem::take(&mut self.untold);
-        let cache = self.inputs.cache.remark();
-        first.into_iter().chain(memory::notes()).chain(cache).collect()
+        memory::notes().into_iter().chain(self.inputs.cache.remark()).collect()
     }
 
     fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {

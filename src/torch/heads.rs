@@ -14,6 +14,7 @@ use super::weights::Tensors;
 use crate::checkpoint::names::{HEAD_BIAS, HEAD_WEIGHT};
 use crate::checkpoint::{Architecture, Dtype, End, Pair, TensorView};
 use crate::dataset::{Tokenizer, prompts};
+use crate::plural::counted;
 use crate::sparsify::{Plan, Zeros};
 use crate::sweep::ids::Alpha;
 
@@ -208,8 +209,8 @@ impl PromptSet {
             || !list.prompts.len().is_multiple_of(list.per_class)
         {
             return Err(TorchError::Input(format!(
-                "{doing}: expected {} prompts for each class, got {} in all",
-                list.per_class,
+                "{doing}: expected {} for each class, got {} in all",
+                counted(list.per_class, "prompt"),
                 list.prompts.len()
             )));
         }
@@ -296,8 +297,9 @@ pub fn twin(pair: &Pair, classes: &[String], templates: &[String]) -> Result<Vec
     let expected = pair.head.map_or(head.classes(), |head| head.classes);
     if head.classes() != expected {
         return Err(TorchError::Input(format!(
-            "make the other end of the stored head: expected {expected} classes, one for each of \
-             its rows, got {}",
+            "make the other end of the stored head: expected {}, one for each of its \
+             rows, got {}",
+            counted(expected, "class"),
             head.classes()
         )));
     }

@@ -16,6 +16,7 @@ use super::statistics::Statistics;
 use super::weights::Tensors;
 use crate::checkpoint::resnet::is_statistic;
 use crate::checkpoint::{Architecture, End, LogitScale, Pair};
+use crate::plural::counted;
 use crate::sparsify::{Plan, Zeros};
 use crate::sweep::engine::short_of_memory;
 use crate::sweep::ids::{Alpha, DatasetId};
@@ -275,8 +276,9 @@ impl Model {
                 Ok(head)
             } else {
                 Err(TorchError::Input(format!(
-                    "make the other end of the stored head: expected {expected} classes, got {}; \
-                     correct `checkpoints.head_classes`",
+                    "make the other end of the stored head: expected {}, got {}; correct \
+                     `checkpoints.head_classes`",
+                    counted(expected, "class"),
                     head.classes()
                 )))
             }

@@ -3,6 +3,7 @@
 use tch::Kind;
 
 use super::engine::TorchEngine;
+use crate::plural::counted;
 use crate::sweep::engine::{Engine, EngineError};
 use crate::sweep::ids::{Alpha, DatasetId};
 use crate::sweep::spec::Variant;
@@ -37,13 +38,15 @@ pub(super) fn settle(engine: &mut TorchEngine) -> Result<String, EngineError> {
             engine.set_kind(Kind::Float)?;
             return Ok(format!(
                 "precision: fp32, because bf16 changes top-1 of `{name}` at α = {alpha} from {hits} \
-                 to {other} of {images} images, more than the 95 % interval"
+                 to {other} of {}, more than the 95 % interval",
+                counted(images, "image")
             ));
         }
     }
     Ok(format!(
-        "precision: bf16; on {checked} predictions no dataset's top-1 moved from fp32 by more than \
+        "precision: bf16; on {} no dataset's top-1 moved from fp32 by more than \
          {:.2} points, all within their 95 % intervals",
+        counted(checked, "prediction"),
         100.0 * farthest
     ))
 }

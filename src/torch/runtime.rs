@@ -19,6 +19,7 @@ use super::{
     cpu::Cpu,
     cuda::{CudaDevice, Driver, driver_release, split_version, told},
 };
+use crate::plural::counted;
 
 /// What this program computes with, found once at start.
 #[derive(Clone, Debug, Serialize)]
@@ -235,9 +236,10 @@ impl fmt::Display for Runtime {
         let cpu = &self.cpu;
         write!(f, "CPU       {}", cpu.model.as_deref().unwrap_or("unnamed"))?;
         if let Some(cores) = cpu.cores {
-            write!(f, ", {cores} cores")?;
+            write!(f, ", {}", counted(cores, "core"))?;
         }
-        write!(f, ", {} threads usable, libtorch uses {}", cpu.threads, self.torch_threads)?;
+        let threads = counted(cpu.threads, "thread");
+        write!(f, ", {threads} usable, libtorch uses {}", self.torch_threads)?;
         if !cpu.simd.is_empty() {
             write!(f, ", {}", cpu.simd.join(" "))?;
         }

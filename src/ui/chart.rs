@@ -223,8 +223,9 @@ impl Chart<'_> {
                 );
             }
         };
+        let decimals = format::decimals(self.alphas);
         if let Some(cursor) = self.cursor {
-            put(cursor, theme.key(), format!("α {}", format::alpha(cursor)));
+            put(cursor, theme.key(), format!("α {}", format::alpha(cursor, decimals)));
         }
         put(0.0, theme.dim(), "0".to_string());
         put(1.0, theme.dim(), "1".to_string());
@@ -232,7 +233,7 @@ impl Chart<'_> {
         let every = self.alphas.len().div_ceil(room).max(1);
         let every = if every == 3 { 4 } else { every };
         for alpha in self.alphas.iter().step_by(every) {
-            put(*alpha, theme.dim(), format::alpha(*alpha));
+            put(*alpha, theme.dim(), format::alpha(*alpha, decimals));
         }
     }
 

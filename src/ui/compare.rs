@@ -142,9 +142,11 @@ fn plane(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
             let front = it.id == model.rival;
             let cursor = model.cursor().and_then(|i| model.board.alphas.get(i));
             let both = it.spots.iter().zip(&it.alphas);
+            let decimals = format::decimals(&it.alphas);
             let marks = both.filter_map(|(spot, alpha)| {
                 let here = front && cursor == Some(alpha);
-                let label = format!("{}{}", if here { "α " } else { "" }, format::alpha(*alpha));
+                let label =
+                    format!("{}{}", if here { "α " } else { "" }, format::alpha(*alpha, decimals));
                 let label = if front { label } else { String::new() };
                 Some(Mark { x: spot.id?, y: spot.ood?.value, label, here })
             });
@@ -191,21 +193,25 @@ fn standing(model: &Model, theme: &Theme, it: &Rival) -> (String, Ink) {
 }
 
 /// The columns that fit; zeros only where some were counted.
-fn list(theme: &Theme, all: &[Rival], alpha: Option<f64>, room: u16) -> Vec<Option<Column>> {
+fn list(theme: &Theme, all: &[Rival], at: &str, room: u16) -> Vec<Option<Column>> {
     let longest = all.iter().map(|it| paint::width(&theme.spell(&it.name))).max().unwrap_or(0);
     let longest = longest.clamp(8, usize::from(room / 3).max(8)).min(34);
     let wide = |of: fn(&Rival) -> Option<Interval>| {
         let each = all.iter().map(|it| paint::width(&difference(theme, it, of(it))));
         each.max().unwrap_or(0).clamp(19, 23)
     };
-    let at = alpha.map_or_else(String::new, |it| format!("at α {}", format::alpha(it)));
+    let longest_alpha = |it: &Rival| {
+        let decimals = format::decimals(&it.alphas);
+        it.alphas.iter().map(|alpha| format::alpha(*alpha, decimals).len()).max()
+    };
+    let longest_alpha = all.iter().filter_map(longest_alpha).max().unwrap_or(0);
     let mut columns = vec![
         Column::new(theme, "", 3, 0, false),
         Column::new(theme, "variant", longest, 0, false),
         Column::new(theme, "OOD mean", 9, 2, true),
         Column::new(theme, &format!("less dense {at}"), wide(|it| it.here), 1, true),
         Column::new(theme, "ID, less dense", wide(|it| it.id_here), 5, true),
-        Column::new(theme, "best at α", 12, 4, true),
+        Column::new(theme, "best at α", 8 + longest_alpha.clamp(4, 8), 4, true),
         Column::new(theme, "best, less dense's", wide(|it| it.peak), 6, true),
         Column::new(theme, "", 13, 3, true),
     ];
@@ -222,7 +228,8 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     }
     let all = &model.contest.rivals;
     let alpha = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
-    let list = list(theme, all, alpha, area.width);
+    let at = alpha.map_or_else(String::new, |it| format!("at α {}", model.board.alpha(it)));
+    let list = list(theme, all, &at, area.width);
     paint::line(buffer, area, 0, &columns::heading(theme, &list));
     let here = all.iter().position(|it| it.id == model.rival);
     let room = usize::from(area.height.saturating_sub(1));
@@ -233,8 +240,9 @@ fn table(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let spot = here.and_then(|i| it.spots.get(i));
         let ood = spot.and_then(|it| it.ood).map(|it| format::percent(it.value));
         let best = it.best.and_then(|i| it.spots.get(i).zip(it.alphas.get(i)));
+        let decimals = format::decimals(&it.alphas);
         let best = best.and_then(|(spot, alpha)| {
-            Some(format!("{:.1} at {}", spot.ood?.value, format::alpha(*alpha)))
+            Some(format!("{:.1} at {}", spot.ood?.value, format::alpha(*alpha, decimals)))
         });
         let absent = || theme.glyphs.absent.to_string();
         let dense = it.id == RivalId::DENSE;

@@ -174,7 +174,8 @@ fn together(model: &Model, theme: &Theme, it: &Relation, area: Rect, buffer: &mu
         let (ink, marker) = identity(theme, run);
         let mark = |&(alpha, x, y): &(f64, f64, f64)| {
             let here = run == 0 && cursor == Some(&alpha);
-            let label = if here { format!("α {}", format::alpha(alpha)) } else { String::new() };
+            let label =
+                if here { format!("α {}", model.board.alpha(alpha)) } else { String::new() };
             Mark { x, y, label, here }
         };
         Cloud { ink, marker, joined: true, muted: false, marks: points.iter().map(mark).collect() }
@@ -194,7 +195,7 @@ fn scatter(model: &Model, theme: &Theme, row: &Row, ink: Ink, area: Rect, buffer
     let marks: Vec<Mark> = both
         .filter_map(|(i, ((s, ood), alpha))| {
             let here = model.cursor() == Some(i);
-            let label = format!("{}{}", if here { "α " } else { "" }, format::alpha(*alpha));
+            let label = format!("{}{}", if here { "α " } else { "" }, model.board.alpha(*alpha));
             Some(Mark { x: (*s)?, y: ood.as_ref()?.value, label, here })
         })
         .collect();

@@ -157,10 +157,10 @@ fn layout(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<O
     let longest = curves.iter().map(|curve| paint::width(&theme.spell(&curve.name))).max();
     let grid = model.board.alphas.len();
     let at = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
-    let at = at.map_or_else(String::new, |alpha| format!("at α {}", format::alpha(alpha)));
+    let at = at.map_or_else(String::new, |alpha| format!("at α {}", model.board.alpha(alpha)));
     let ends = model.board.alphas.first().zip(model.board.alphas.last());
     let path = ends.map_or_else(String::new, |(first, last)| {
-        format!("α {}→{}", format::alpha(*first), format::alpha(*last))
+        format!("α {}→{}", model.board.alpha(*first), model.board.alpha(*last))
     });
     let what = match model.live.metric {
         Metric::Accuracy => "top-1, %",
@@ -171,8 +171,8 @@ fn layout(model: &Model, theme: &Theme, curves: &[&Curve], room: usize) -> Vec<O
         Metric::Loss => "top-1",
     };
     let here = if theme.spell("±").len() > 2 { 12 } else { 10 };
-    let alphas = model.board.alphas.iter().map(|alpha| format::alpha(*alpha).len());
-    let wide = 8 + alphas.max().unwrap_or(1).min(5);
+    let alphas = model.board.alphas.iter().map(|alpha| model.board.alpha(*alpha).len());
+    let wide = 8 + alphas.max().unwrap_or(1).min(8);
     let all = vec![
         column("", 3, 0, false),
         column(what, longest.unwrap_or(0).clamp(paint::width(what), 20), 0, false),
@@ -206,7 +206,7 @@ fn cells(model: &Model, theme: &Theme, curve: &Curve, remarked: bool) -> Vec<(St
     };
     let best = curve.best.and_then(|i| curve.points.get(i).zip(model.board.alphas.get(i)));
     let best = best.and_then(|(point, alpha)| {
-        point.top1.map(|it| format!("{:.1} at {}", it.value, format::alpha(*alpha)))
+        point.top1.map(|it| format!("{:.1} at {}", it.value, model.board.alpha(*alpha)))
     });
     let gain = curve.gain.map(format::signed);
     let gain_ink = match curve.gain {
@@ -396,7 +396,7 @@ pub fn card(model: &Model, theme: &Theme, curve: &Curve, columns: usize) -> Vec<
     if let Some((Some(top1), alpha)) = best.map(|(point, alpha)| (point.top1, alpha)) {
         second.push(text("  best ".to_string(), theme.dim()));
         second.push(text(format!("{:.1}", top1.value), theme.text()));
-        second.push(text(format!(" at α {}", format::alpha(*alpha)), theme.dim()));
+        second.push(text(format!(" at α {}", model.board.alpha(*alpha)), theme.dim()));
     }
     if let Some(gain) = curve.gain {
         let ink = if gain > 0.0 { Ink::Good } else { Ink::Dim };
@@ -438,7 +438,7 @@ pub fn readout(model: &Model, theme: &Theme, curve: &Curve, columns: usize) -> L
         Span::styled(format!("{marker} "), theme.ink(ink)),
         Span::styled(paint::cut(theme, &curve.name, 16), theme.ink(ink)),
         Span::styled(
-            theme.spell(&format!(" α {}", format::alpha(*alpha))).into_owned(),
+            theme.spell(&format!(" α {}", model.board.alpha(*alpha))).into_owned(),
             theme.key(),
         ),
     ]];

@@ -15,6 +15,7 @@ use ratatui::text::{Line, Span};
 
 use crate::app::format::{signed, wrap};
 use crate::app::{Key, Model};
+use crate::plural;
 use crate::sweep::doctor::{Finding, Findings, Group};
 use crate::sweep::stats::Interval;
 
@@ -50,8 +51,10 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let (done, all) = it.tried;
     let (tuning, rest) = it.images;
     let budget = format!(
-        "{done} of {all} edits tried on {tuning} OOD images; the clearest of either group is judged \
-         on the other {rest}"
+        "{done} of {} tried on {}; the clearest of either group is judged \
+         on the other {rest}",
+        plural::counted(all, "edit"),
+        plural::counted(tuning, "OOD image")
     );
     let y = say(&budget, theme.dim(), body, buffer);
     let (_, below) = paint::top(body, y + u16::from(body.height > y + 8));

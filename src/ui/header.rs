@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use crate::app::board::Verdict;
 use crate::app::live::Leave;
 use crate::app::{Link, Mode, Model, Tab, format};
+use crate::plural;
 use crate::sweep::event::Outcome;
 use crate::sweep::ids::{Task, VariantId};
 use crate::sweep::probe::Probe;
@@ -36,7 +37,7 @@ fn status(model: &Model, theme: &Theme) -> Status {
     match outcome {
         Some(Outcome::Complete) => return state(glyphs.ok, "complete", Ink::Good, true),
         Some(Outcome::Partial) => {
-            let text = format!("finished, {} cells failed", model.board.failed);
+            let text = format!("finished, {} failed", plural::counted(model.board.failed, "cell"));
             return state(glyphs.fail, &text, Ink::Bad, true);
         }
         // It goes on at once, in a process of its own.
@@ -298,8 +299,7 @@ pub fn progress(model: &Model, theme: &Theme, columns: usize) -> Line<'static> {
     }
     let warnings = model.warnings();
     if warnings > 0 {
-        let word = if warnings == 1 { "notice" } else { "notices" };
-        let text = format!("{} {warnings} {word}", theme.glyphs.warn);
+        let text = format!("{} {}", theme.glyphs.warn, plural::counted(warnings, "notice"));
         parts.push(vec![Span::styled(text, theme.ink(Ink::Warn))]);
     }
     parts.push(vec![
@@ -336,7 +336,7 @@ fn now(model: &Model, task: Task) -> Option<String> {
     let variant = model.run.variants().get(task.variant().index());
     let variant = variant.filter(|_| task.variant() != VariantId::DENSE);
     let of = variant.map_or_else(String::new, |it| format!(", {}", it.name));
-    Some(format!("{what} at α {}{of}", format::alpha(alpha)))
+    Some(format!("{what} at α {}{of}", model.board.alpha(alpha)))
 }
 
 /// The label that goes with every result, if the run has one.
@@ -366,8 +366,8 @@ fn gain(model: &Model, theme: &Theme, rounds: bool) -> Vec<Span<'static>> {
     };
     let it = gain.points;
     let interval = format!(" [{}, {}]", format::signed(it.lo), format::signed(it.hi));
-    let alpha = model.board.alphas.get(gain.best_alpha.index()).copied();
-    let at = alpha.map_or_else(String::new, |alpha| format!(" at α {}", format::alpha(alpha)));
+    let alpha = model.board.alphas.get(gain.best_interior.index()).copied();
+    let at = alpha.map_or_else(String::new, |alpha| format!(" at α {}", model.board.alpha(alpha)));
     let mut spans = vec![
         Span::styled("RFT gain ", theme.dim()),
         Span::styled(theme.spell(&format::signed(it.value)).into_owned(), theme.strong()),

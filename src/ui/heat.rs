@@ -264,10 +264,12 @@ impl HeatMap<'_> {
             return;
         }
         let mut free = frame.cells.x;
+        let decimals = format::decimals(self.alphas);
         for (i, alpha) in self.alphas.iter().enumerate() {
             let x = frame.cells.x + frame.wide * u16::try_from(i).unwrap_or(0);
             let under = self.cursor.is_some_and(|it| it.1 == i);
-            let text = center(&theme.spell(&format::alpha(*alpha)), usize::from(frame.wide));
+            let text =
+                center(&theme.spell(&format::alpha(*alpha, decimals)), usize::from(frame.wide));
             let wide = u16::try_from(paint::width(&text)).unwrap_or(0);
             if x >= free && x + wide <= area.right() {
                 let style = if under { theme.key() } else { theme.dim() };

@@ -205,7 +205,7 @@ fn reading(model: &Model, theme: &Theme, row: &Row, area: Rect, buffer: &mut Buf
     let alpha = model.board.alphas.get(i).copied().unwrap_or_default();
     let mut first = vec![vec![
         Span::styled(paint::cut(theme, &row.name, 28), theme.key()),
-        own(format!(" α {}", format::alpha(alpha)), theme.key()),
+        own(format!(" α {}", model.board.alpha(alpha)), theme.key()),
     ]];
     match row.points.get(i) {
         Some(Cell::Known(it)) => {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! runs in FOLDER                                       12 of 30 runs
-//! name   state   done   best α   gain   age   size
+//! name   state   gain   at α   done   age   size
 //! what the highlighted one is
 //! a text being typed, or a word
 //! hints
@@ -17,13 +17,14 @@ use crate::app::library::{Library, Typing};
 use crate::app::update::context;
 use crate::app::{Model, format};
 use crate::library::{self, Run, State};
+use crate::plural;
 
 use super::theme::{Ink, Theme};
 use super::{paint, popup, setup};
 
 /// Columns beside the name, from the right: least needed first to go.
 const COLUMNS: [(&str, usize); 6] =
-    [("state", 10), ("gain", 5), ("best α", 6), ("done", 5), ("age", 7), ("size", 7)];
+    [("state", 10), ("gain", 5), ("at α", 6), ("done", 5), ("age", 7), ("size", 7)];
 /// Columns of a name where the pair and the datasets have room beside it.
 const NAME: usize = 36;
 /// … and the least room they need.
@@ -58,7 +59,7 @@ fn title(it: &Library, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let (shown, all) = (it.shown().count(), it.runs.len());
     let many = if shown == all { all.to_string() } else { format!("{shown} of {all}") };
     let state = if it.done.is_none() { theme.glyphs.more } else { "" };
-    let right = Line::styled(format!("{many} runs{state}"), theme.dim());
+    let right = Line::styled(format!("{many} {}{state}", plural::noun(&all, "run")), theme.dim());
     let room = usize::from(area.width).saturating_sub(right.width() + 2);
     let mut spans = vec![Span::styled("Runs", theme.strong())];
     if room > 12 {
@@ -110,12 +111,17 @@ fn table(it: &Library, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let (name, about) = if about >= ABOUT { (NAME, about) } else { (name, 0) };
     let mut head = paint::left(theme, "    name", name);
     for (title, wide) in &COLUMNS[..many] {
-        let text = theme.spell(title);
+        let spelled = theme.spell(title);
+        // `at alpha` is too long in ASCII, and `at` beside the gain says enough.
+        let text = match spelled.split_once(' ') {
+            Some((first, _)) if paint::width(&spelled) > *wide => first,
+            _ => &spelled,
+        };
         head.push_str("  ");
         // States are words, the rest are numbers.
         let left = *title == "state";
         let cell =
-            if left { paint::left(theme, &text, *wide) } else { paint::right(theme, &text, *wide) };
+            if left { paint::left(theme, text, *wide) } else { paint::right(theme, text, *wide) };
         head.push_str(&cell);
     }
     if about > 0 {
@@ -165,7 +171,7 @@ fn line(
     let texts = [
         None,
         gain,
-        found.and_then(|it| it.best_alpha).map(format::alpha),
+        found.and_then(|it| it.best_alpha).map(|it| format::alpha(it, 4)),
         run.percent().map(|it| format!("{it} %")),
         Some(library::since(run.changed, it.now.max(run.changed))),
         Some(library::bytes(run.bytes)),
@@ -200,7 +206,7 @@ fn detail(run: &Run, theme: &Theme, area: Rect, buffer: &mut Buffer) {
             || "RFT gain not yet".to_string(),
             |gain| {
                 let [value, lo, hi] = gain.map(format::signed);
-                let at = it.best_alpha.map(format::alpha).unwrap_or_default();
+                let at = it.best_alpha.map(|it| format::alpha(it, 6)).unwrap_or_default();
                 format!("RFT gain {value} [{lo}, {hi}] points at α {at}")
             },
         );

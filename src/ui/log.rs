@@ -1,4 +1,4 @@
-//! The log pane: notices and log lines, newest last.
+//! The log, as a pane or over the screen: notices and log lines, newest last.
 
 use std::collections::VecDeque;
 
@@ -6,13 +6,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::app::Model;
 use crate::app::format::wrap;
-use crate::app::model::LogLine;
+use crate::app::model::{LOG_SIGN, LogLine};
+use crate::app::{Model, help};
 use crate::sweep::event::Level;
 
-use super::paint;
 use super::theme::{Ink, Theme};
+use super::{paint, popup};
 
 /// Draws a heading and the last lines (or those scrolled to).
 pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -22,10 +22,41 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         paint::line(buffer, body, 0, &Line::styled("  nothing to report", theme.dim()));
         return;
     }
-    let room = usize::from(body.height);
     let skipped = if model.live.log { model.live.scroll } else { 0 };
-    let columns = usize::from(body.width).saturating_sub(4);
-    // From the newest line up, until the pane is full.
+    let lines = lines(model, theme, usize::from(body.width), usize::from(body.height), skipped);
+    for (row, line) in (0u16..).zip(&lines) {
+        paint::line(buffer, body, row, line);
+    }
+}
+
+/// Over the screen, where it is open there.
+pub fn page(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let Some(skipped) = model.log_page else { return };
+    let columns = help::columns(area.width);
+    let room = usize::from(area.height).saturating_sub(2);
+    let mut lines = lines(model, theme, columns, room, skipped);
+    if lines.is_empty() {
+        lines.push(Line::styled("  nothing to report", theme.dim()));
+    }
+    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
+    let title = "Notices and log: esc closes, up and down scroll";
+    let inside = popup::boxed(theme, area, (help::WIDTH, height), title, buffer);
+    for (row, line) in (0u16..).zip(&lines) {
+        paint::line(buffer, inside, row, line);
+    }
+}
+
+/// As many lines as there is room for, so many of the newest left out, but never more than to
+/// the first one.
+fn lines(
+    model: &Model,
+    theme: &Theme,
+    columns: usize,
+    room: usize,
+    skipped: usize,
+) -> Vec<Line<'static>> {
+    let columns = columns.saturating_sub(LOG_SIGN);
+    // From the newest line up, until there is no more room.
     let mut lines: VecDeque<Line<'static>> = VecDeque::new();
     for entry in model.log.iter().rev() {
         if lines.len() >= room + skipped {
@@ -36,10 +67,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         }
     }
     let end = lines.len().saturating_sub(skipped).max(room.min(lines.len()));
-    let shown = lines.range(end.saturating_sub(room)..end);
-    for (row, line) in (0u16..).zip(shown) {
-        paint::line(buffer, body, row, line);
-    }
+    lines.drain(end.saturating_sub(room)..end).collect()
 }
 
 /// A log line in as many rows as it takes, its sign before the first.

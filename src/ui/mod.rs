@@ -16,6 +16,7 @@
 //!      ├─ ask              the form that asks for a measurement
 //!      ├─ doctor           budget, candidates, best edit and control
 //!      ├─ save             the form that writes a checkpoint
+//!      ├─ log              notices and log lines, where it is no pane
 //!      ├─ help             from the keymap
 //!      └─ question         over everything
 //! ```
@@ -72,6 +73,7 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
         Screen::Setup => setup::draw(model, theme, area, buffer),
         Screen::Library => library::draw(model, theme, area, buffer),
     };
+    log::page(model, theme, area, buffer);
     popup::help(model, theme, area, buffer);
     popup::question(model, theme, area, buffer);
     if let Some(cursor) = cursor {

@@ -49,7 +49,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
 fn list(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
     let alpha = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
-    let at = alpha.map_or_else(String::new, |alpha| format!("at α {}", format::alpha(alpha)));
+    let at = alpha.map_or_else(String::new, |alpha| format!("at α {}", model.board.alpha(alpha)));
     let value_width = if theme.spell("±").len() > 2 { 12 } else { 10 };
     let wide = columns >= 38;
     let name_width = columns.saturating_sub(4 + value_width + if wide { 13 } else { 0 }).min(24);

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line as Text, Span};
 
-use crate::app::format::{self, wrap};
+use crate::app::format::wrap;
 use crate::app::save::{Line, Save, Stage};
 use crate::app::{Key, Model};
 
@@ -25,7 +25,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let inside = boxed(theme, area, (width, height), "Write a checkpoint", buffer);
     let columns = usize::from(inside.width);
     let what = if save.variant.is_dense() { "dense" } else { save.variant.name.as_str() };
-    let what = format!("θ({}), {what}", format::alpha(save.alpha.get()));
+    let what = format!("θ({}), {what}", save.alpha.short());
     let what = paint::cut(theme, &theme.spell(&what), columns);
     paint::line(buffer, inside, 0, &Text::styled(what, theme.strong()));
     let roomy = inside.height >= 8;

@@ -22,6 +22,7 @@ use crate::app::Model;
 use crate::app::format;
 use crate::app::setup::{DataFacts, Demo, Field, FileFacts, Known, Overlay};
 use crate::app::update::context;
+use crate::plural::noun;
 
 use crate::library::bytes as size;
 
@@ -80,7 +81,7 @@ fn file_facts(facts: &FileFacts, sized: bool, theme: &Theme) -> String {
     if sized {
         text.push_str(&format!(" {dot} {}", size(facts.bytes)));
     }
-    text.push_str(&format!(" {dot} {tensors} tensors"));
+    text.push_str(&format!(" {dot} {tensors} {}", noun(&facts.tensors, "tensor")));
     if !facts.detail.is_empty() {
         text.push_str(&format!(" {dot} {}", facts.detail));
     }
@@ -96,8 +97,10 @@ fn data_facts(facts: &DataFacts, theme: &Theme) -> String {
         (fewest, most) => theme.spell(&format!("{}–{}", count(fewest), count(most))).into_owned(),
     };
     let mut text = format!(
-        "{images} images {dot} {} classes of {each} {dot} {}",
+        "{images} {} {dot} {} {} of {each} {dot} {}",
+        if facts.badge.is_some() { "images".into() } else { noun(&facts.images, "image") },
         count(facts.classes),
+        noun(&facts.classes, "class"),
         facts.layout
     );
     if let Some(name) = &facts.benchmark {

@@ -8,7 +8,6 @@ use ratatui::text::{Line, Span};
 
 use crate::app::Model;
 use crate::app::board::{Curve, Point};
-use crate::app::format;
 use crate::app::live::Metric;
 
 use super::curves::{self, identity};
@@ -29,23 +28,27 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let one = model.live.focus.filter(|_| model.live.alone).and_then(|it| model.board.curve(it));
     let room = usize::from(area.height.saturating_sub(1));
     let shown = curves::window(model.board.alphas.len(), room, model.cursor());
+    let first = labels(model);
     let lines = match one {
         Some(curve) => single(theme, curve, shown.clone()),
-        None => matrix(model, theme, usize::from(area.width), shown.clone()),
+        None => {
+            let room = usize::from(area.width).saturating_sub(first + 2);
+            matrix(model, theme, room, shown.clone())
+        }
     };
     for (i, (mut head, rest)) in lines.into_iter().enumerate() {
         let row = u16::try_from(i).unwrap_or(u16::MAX);
         let at = (i > 0).then(|| shown.start + i - 1);
         let here = at.is_some() && at == model.cursor();
         let alpha = at.and_then(|at| model.board.alphas.get(at)).copied();
-        let label = alpha.map_or_else(|| theme.spell("α").into_owned(), format::alpha);
+        let label = alpha.map_or_else(|| theme.spell("α").into_owned(), |it| model.board.alpha(it));
         let sign = if here { theme.glyphs.focus } else { " " };
         let style = match (here, i) {
             (true, _) => theme.key(),
             (_, 0) => theme.dim(),
             _ => theme.text(),
         };
-        head.push(Span::styled(format!("{sign}{}", paint::right(theme, &label, 5)), style));
+        head.push(Span::styled(format!("{sign}{}", paint::right(theme, &label, first)), style));
         head.extend(rest);
         paint::line(buffer, area, row, &Line::from(head));
         if here && theme.tints() && row < area.height {
@@ -54,17 +57,22 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// Columns of α.
+fn labels(model: &Model) -> usize {
+    let all = model.board.alphas.iter().map(|it| paint::width(&model.board.alpha(*it)));
+    all.max().unwrap_or(0).max(5)
+}
+
 type Cells = (Vec<Span<'static>>, Vec<Span<'static>>);
 
 /// α × datasets, one metric.
-fn matrix(model: &Model, theme: &Theme, width: usize, shown: std::ops::Range<usize>) -> Vec<Cells> {
+fn matrix(model: &Model, theme: &Theme, room: usize, shown: std::ops::Range<usize>) -> Vec<Cells> {
     let metric = model.live.metric;
     let all: Vec<&Curve> = model.board.targets().collect();
     let wide = match metric {
         Metric::Accuracy => paint::width(&theme.spell("*100.0 ±10.0")),
         Metric::Loss => 8,
     };
-    let room = width.saturating_sub(7);
     // All with their intervals, else all without, else those around the focus.
     let tight = metric == Metric::Accuracy && all.len() * (wide + 1) > room;
     let cell = if tight { 7 } else { wide };

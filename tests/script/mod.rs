@@ -174,11 +174,10 @@ impl Script {
                 devices: vec!["CPU, 2 threads".to_string()],
                 shard: None,
             },
-            Event::Notice {
-                level: Level::Info,
-                text: "the fine-tuned file has no text tower: the zero-shot one's is used"
-                    .to_string(),
-            },
+            Event::notice(
+                Level::Info,
+                "the fine-tuned file has no text tower: the zero-shot one's is used",
+            ),
         ]
     }
 

@@ -1,4 +1,4 @@
-//! Keys of every screen, of questions and of the help page.
+//! Keys of every screen, of questions, of the help page and of the log.
 
 use super::super::key::Key;
 use super::super::live::Leave;
@@ -95,6 +95,25 @@ pub(super) const BINDINGS: &[Binding] = &[
     row(Context::Help, Action::PageUp, &[Key::PageUp], 20, "", "Scroll up a page"),
     row(
         Context::Help,
+        Action::PageDown,
+        &[Key::PageDown, Key::Char(' ')],
+        20,
+        "",
+        "Scroll down a page",
+    ),
+    row(
+        Context::Log,
+        Action::Close,
+        &[Key::Esc, Key::Char('q'), Key::Char('l'), Key::Enter],
+        1,
+        "close",
+        "Close the log",
+    ),
+    row(Context::Log, Action::ScrollUp, &[Key::Up, Key::Char('k')], 2, "scroll", "Scroll up"),
+    row(Context::Log, Action::ScrollDown, &[Key::Down, Key::Char('j')], 20, "", "Scroll down"),
+    row(Context::Log, Action::PageUp, &[Key::PageUp], 20, "", "Scroll up a page"),
+    row(
+        Context::Log,
         Action::PageDown,
         &[Key::PageDown, Key::Char(' ')],
         20,

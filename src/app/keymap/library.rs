@@ -55,6 +55,14 @@ pub const BINDINGS: &[Binding] = &[
     list(Do::PageDown, &[Key::PageDown], 20, "", "Ten runs down"),
     list(Do::First, &[Key::Home], 20, "", "The first run"),
     list(Do::Last, &[Key::End], 20, "", "The last run"),
+    row(
+        Context::Library,
+        Action::Log,
+        &[Key::Char('l')],
+        20,
+        "",
+        "Show or hide the notices and the log",
+    ),
     row(Context::Library, Action::Quit, &[Key::Char('q')], 1, "leave", "Leave"),
     row(
         Context::LibraryText,

@@ -103,14 +103,6 @@ pub(super) const BINDINGS: &[Binding] = &[
     ),
     row(
         Context::Live,
-        Action::Log,
-        &[Key::Char('l')],
-        9,
-        "log",
-        "Show or hide the notices and the log",
-    ),
-    row(
-        Context::Live,
         Action::Variant,
         &[Key::Char('w')],
         20,

@@ -315,6 +315,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     shared(Action::Tab(Tab::Compare), &[Key::Char('4')], 20, "", "Compare: variants side by side"),
     shared(Action::Pause, &[Key::Char('p')], 4, "pause", "Pause after the batch in hand, or go on"),
+    shared(Action::Log, &[Key::Char('l')], 9, "log", "Show or hide the notices and the log"),
     shared(
         Action::CursorLeft,
         &[Key::Left],

@@ -3,6 +3,7 @@
 use tui_input::{Input, InputRequest};
 
 use crate::app::Key;
+use crate::plural;
 use crate::sweep::ids::Alpha;
 use crate::sweep::spec::{AlphaRange, Alphas};
 
@@ -138,8 +139,8 @@ pub fn describe_alphas(alphas: &Alphas) -> String {
         (true, false) => "; without 1 there is no gain to tell",
         (false, false) => "; without 0 and 1 there is no gain to tell",
     };
-    let s = if points == 1 { "" } else { "s" };
-    format!("{points} point{s} from {from} to {to}{lacks}")
+    let points = plural::counted(points, "point");
+    format!("{points} from {from} to {to}{lacks}")
 }
 
 fn has(alphas: &Alphas, wanted: Alpha) -> bool {

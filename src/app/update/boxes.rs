@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::app::Key;
 use crate::app::contest::{Guest, RivalId};
 use crate::app::keymap::{DoctorAct, OpenAct, SaveAct};
 use crate::app::message::Effect;
@@ -10,7 +11,7 @@ use crate::app::model::{Lag, Model};
 use crate::app::save::{Line, Refused, Save, Stage};
 use crate::app::setup::Field;
 use crate::app::tab::Tab;
-use crate::app::{Key, format};
+use crate::plural;
 use crate::sweep::command::Command;
 use crate::sweep::doctor::obstacle;
 use crate::sweep::event::Level;
@@ -184,7 +185,7 @@ pub(super) fn guest(model: &mut Model, result: Result<Box<Guest>, String>) {
             let it = &model.guests[index];
             let paired = match it.same.len() {
                 0 => "no dataset in common image by image".to_string(),
-                n => format!("{} datasets of the very same images", format::count(n as u64)),
+                n => format!("{} of the very same images", plural::counted(n, "dataset")),
             };
             let text = format!("beside this run: {} ({paired})", it.name);
             model.live.word = Some(text.clone());

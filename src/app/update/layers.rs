@@ -9,8 +9,8 @@ use crate::app::layers::{METHODS, edit_name};
 use crate::app::message::Effect;
 use crate::app::model::{Lag, Model};
 use crate::app::setup::Field;
+use crate::app::sheet;
 use crate::app::tab::Tab;
-use crate::app::{format, sheet};
 use crate::sweep::command::Command;
 use crate::sweep::event::{Event, Level};
 use crate::sweep::ids::{LayerId, ProbeId, VariantId};
@@ -452,7 +452,7 @@ pub(super) fn in_force(model: &mut Model, event: &Event) {
             let layer = cell.layer.and_then(|id| model.run.layer(id));
             let name = layer.map_or("overall", |layer| layer.name.as_str());
             let alpha = model.run.alphas().get(cell.alpha.index());
-            let alpha = alpha.map(|it| format::alpha(it.get())).unwrap_or_default();
+            let alpha = alpha.map(|it| it.short()).unwrap_or_default();
             let text = format!("{} of {name} at α {alpha}: {message}", title(model, cell.probe));
             model.say(Level::Error, text);
         }

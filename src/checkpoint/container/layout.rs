@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::checkpoint::tensor::{Dtype, TensorView};
+use crate::plural::counted;
 
 /// A tensor as the file has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +77,8 @@ impl Layout {
         if last.is_none_or(|last| last >= held) {
             return Err(format!(
                 "its shape {shape:?}, strides {strides:?} and offset {offset} reach beyond its \
-                 storage of {held} numbers: truncated"
+                 storage of {}: truncated",
+                counted(held, "number")
             ));
         }
         let mut expected = 1;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Container, Contents, Layout, RawTensor};
 use crate::checkpoint::tensor::Dtype;
+use crate::plural::{counted, either};
 
 /// Longest header accepted: fifty times that of the largest CLIP with its optimizer's state. What a
 /// hostile one of this length makes of itself in memory stays below 200 MB.
@@ -18,16 +19,22 @@ const MAX_SIDES: usize = 16;
 /// Reads the header.
 pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(format!("{} bytes are too few for the 8-byte header length", bytes.len()));
+        return Err(format!(
+            "{} {} too few for the 8-byte header length",
+            counted(bytes.len(), "byte"),
+            either(&bytes.len(), "is", "are")
+        ));
     };
     let length = u64::from_le_bytes(*length);
     if length > MAX_HEADER {
         return Err(format!(
-            "it declares a header of {length} bytes, at most {MAX_HEADER} are allowed"
+            "it declares a header of {}, at most {MAX_HEADER} are allowed",
+            counted(length, "byte")
         ));
     }
     let header = usize::try_from(length).ok().and_then(|n| rest.get(..n)).ok_or_else(|| {
-        format!("it declares a header of {length} bytes, but only {} follow: truncated", rest.len())
+        let (length, left) = (counted(length, "byte"), rest.len());
+        format!("it declares a header of {length}, but only {left} follow: truncated")
     })?;
     let parsed: Metadata = serde_json::from_slice(header).map_err(|error| wrong(header, &error))?;
     let tensors = parsed.tensors();
@@ -42,12 +49,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let declared = parsed.data_len();
     if declared > data {
         return Err(format!(
-            "its header declares {declared} bytes of tensors, but only {data} follow: truncated"
+            "its header declares {} of tensors, but only {data} follow: truncated",
+            counted(declared, "byte")
         ));
     }
     if declared < data {
         return Err(format!(
-            "its header declares {declared} bytes of tensors, but {data} follow: {} too many",
+            "its header declares {} of tensors, but {data} follow: {} too many",
+            counted(declared, "byte"),
             data - declared
         ));
     }

@@ -19,6 +19,7 @@ use super::walk::{self, Found};
 use super::{Container, Contents, Layout, RawTensor};
 use crate::checkpoint::pickle::{self, Graph, Id, Node};
 use crate::checkpoint::tensor::Dtype;
+use crate::plural;
 
 /// The long integer that legacy `torch.save` begins with, as pickled.
 pub(super) const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
@@ -159,9 +160,11 @@ fn legacy_stream(bytes: &[u8], start: usize) -> Result<(Graph<'_>, Storages), St
             .filter(|end| *end <= bytes.len())
             .ok_or_else(|| {
                 format!(
-                    "storage `{key}` declares {count} numbers of {size} bytes, but only {} bytes \
+                    "storage `{key}` declares {} of {}, but only {} \
                      follow: truncated",
-                    bytes.len() - at - 8
+                    plural::counted(count, "number"),
+                    plural::counted(size, "byte"),
+                    plural::counted(bytes.len() - at - 8, "byte")
                 )
             })?;
         storages.insert(key.to_string(), at + 8..end);
@@ -355,11 +358,11 @@ fn located(graph: &Graph<'_>, key: Id, storages: &Storages) -> Result<Stored, St
     let expected = found.count.checked_mul(found.size);
     if expected.is_none_or(|expected| range.len() < expected) {
         return Err(format!(
-            "its storage `{}` should hold {} numbers of {} bytes, but has {} bytes: truncated",
+            "its storage `{}` should hold {} of {}, but has {}: truncated",
             found.key,
-            found.count,
-            found.size,
-            range.len()
+            plural::counted(found.count, "number"),
+            plural::counted(found.size, "byte"),
+            plural::counted(range.len(), "byte")
         ));
     }
     Ok(Stored { dtype: found.dtype, range })

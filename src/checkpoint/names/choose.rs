@@ -159,6 +159,7 @@ fn no_tower(names: &[&str]) -> String {
     let more = if beginnings.len() > shown.len() { ", …" } else { "" };
     match names.len() {
         0 => format!("{expected}; it holds no tensors at all"),
+        1 => format!("{expected}; its one tensor begins with {}", shown.join(", ")),
         n => format!("{expected}; its {n} tensors begin with {}{more}", shown.join(", ")),
     }
 }

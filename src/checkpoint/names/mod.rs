@@ -35,6 +35,7 @@
 mod choose;
 pub mod hugging_face;
 
+use crate::plural::{counted, either};
 use std::collections::BTreeMap;
 
 pub use choose::Unfit;
@@ -139,8 +140,10 @@ impl Names {
                 .collect();
             let more = if outside.len() > list.len() { ", …" } else { "" };
             notices.push(format!(
-                "{total} tensors outside {} are left out: {}{more}",
+                "{} outside {} {} left out: {}{more}",
+                counted(total, "tensor"),
                 quoted(&self.prefix),
+                either(&total, "is", "are"),
                 list.join(", ")
             ));
         }

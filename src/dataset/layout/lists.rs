@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Found, Layout, split_name};
 use crate::dataset::DatasetError;
+use crate::plural::{counted, either};
 
 /// One dataset has no more shards than this.
 const MOST: usize = 1 << 17;
@@ -97,8 +98,9 @@ fn found(path: &Path, parts: Vec<PathBuf>) -> Result<Found, DatasetError> {
     let missing = parts.iter().filter(|part| !part.is_file()).count();
     if let Some(first) = parts.iter().find(|part| !part.is_file()) {
         let message = format!(
-            "expected {} shards, of which {missing} are not there, the first {}",
-            parts.len(),
+            "expected {}, of which {missing} {} not there, the first {}",
+            counted(parts.len(), "shard"),
+            either(&missing, "is", "are"),
             first.display()
         );
         return Err(DatasetError::layout(path, message));

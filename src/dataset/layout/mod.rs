@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::Problem;
 use super::error::DatasetError;
 use super::imagenet::{self, ImageNetId};
+use crate::plural;
 
 /// Splits that hold test images come first.
 const SPLITS: [&str; 4] = ["test", "val", "validation", "train"];
@@ -103,7 +104,7 @@ pub(crate) fn find(path: &Path) -> Result<Found, DatasetError> {
             if listing.files == 0 {
                 "nothing in it".into()
             } else {
-                format!("{} other files", listing.files)
+                plural::counted(listing.files, "other file")
             }
         );
         return Err(DatasetError::layout(path, message));
@@ -196,16 +197,19 @@ fn split_folder(path: &Path, tars: Vec<PathBuf>) -> Result<Found, DatasetError> 
             (0..count.min(1 << 20)).map(|i| path.join(format!("{i}.tar"))).collect();
         if let Some(missing) = named.iter().find(|shard| !shard.is_file()) {
             let message = format!(
-                "expected the {count} shards that nshards.txt names, got {} of them; copy or download the dataset again",
+                "expected the {} that nshards.txt names, got {} of them; copy or download the dataset again",
+                plural::counted(count, "shard"),
                 named.iter().filter(|shard| shard.is_file()).count()
             );
             return Err(DatasetError::shard(missing, message));
         }
-        if tars.len() > named.len() {
+        let more = tars.len().saturating_sub(named.len());
+        if more > 0 {
+            let are = plural::either(&more, "is", "are");
             problems.push(Problem::new(format!(
-                "{}: {} tar files are not counted in nshards.txt and are left out",
+                "{}: {} {are} not counted in nshards.txt and {are} left out",
                 path.display(),
-                tars.len() - named.len()
+                plural::counted(more, "tar file")
             )));
         }
         named

@@ -8,6 +8,7 @@ use super::{Gathered, Named};
 use crate::dataset::folder::{self, Folder};
 use crate::dataset::imagenet::{self, ImageNetId};
 use crate::dataset::{DatasetError, Problem, few, objectnet};
+use crate::plural::{counted, either};
 use crate::sweep::spec::{DatasetSpec, Protocol};
 
 /// Opens class folders; `roots` are the folders that hold them.
@@ -89,7 +90,8 @@ fn wrong_count(path: PathBuf, got: usize, folders: usize) -> DatasetError {
         path,
         line: got,
         message: format!(
-            "expected one class name for each of the {folders} class folders, got {got}; give as many, in the order of the sorted folders"
+            "expected one class name for each of the {}, got {got}; give as many, in the order of the sorted folders",
+            counted(folders, "class folder")
         ),
     }
 }
@@ -156,11 +158,13 @@ fn objectnet(
             Some(entry)
         })
         .collect();
-    if before > entries.len() {
+    let left_out = before - entries.len();
+    if left_out > 0 {
         problems.push(Problem::new(format!(
-            "{} images of {} classes that ImageNet does not have are left out",
-            before - entries.len(),
-            labels.iter().filter(|label| label.is_none()).count()
+            "{} of {} that ImageNet does not have {} left out",
+            counted(left_out, "image"),
+            counted(labels.iter().filter(|label| label.is_none()).count(), "class"),
+            either(&left_out, "is", "are")
         )));
     }
     let there: BTreeSet<&str> = folder.names.iter().map(String::as_str).collect();
@@ -171,9 +175,10 @@ fn objectnet(
         .collect();
     if !missing.is_empty() {
         problems.push(Problem::new(format!(
-            "{} of {} class folders are missing: {}",
+            "{} of {} class folders {} missing: {}",
             missing.len(),
             shared.len(),
+            either(&missing.len(), "is", "are"),
             few(&missing)
         )));
     }

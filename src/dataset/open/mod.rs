@@ -18,6 +18,7 @@ use super::{
     DEFAULT_TEMPLATE, Dataset, DatasetError, Entry, Inner, Layout, Problem, Unreadable, decode,
     few, layout, read_classes, read_templates,
 };
+use crate::plural::{counted, either};
 use crate::sweep::event::Benchmark;
 use crate::sweep::spec::{Consent, DatasetSpec};
 
@@ -94,9 +95,10 @@ impl Dataset {
             && benchmark.images != gathered.entries.len()
         {
             problems.push(Problem::new(format!(
-                "{} has {} images, here are {}: scores say so and do not compare with published ones",
+                "{} has {} images, here {} {}: scores say so and do not compare with published ones",
                 benchmark.name,
                 benchmark.images,
+                either(&gathered.entries.len(), "is", "are"),
                 gathered.entries.len()
             )));
         }
@@ -156,14 +158,18 @@ impl Dataset {
             None => true,
         });
         if inner.entries.is_empty() {
-            let message = format!("none of the {} images can be read", skipped.len());
+            let message = match skipped.len() {
+                1 => "its only image cannot be read".into(),
+                n => format!("none of the {n} images can be read"),
+            };
             return Err(DatasetError::layout(inner.path, message));
         }
         if !skipped.is_empty() {
             let names: Vec<String> = skipped.iter().map(|image| image.key.clone()).collect();
             inner.problems.push(Problem::new(format!(
-                "{} images cannot be read and are left out, as the spec allows: {}",
-                names.len(),
+                "{} cannot be read and {} left out, as the spec allows: {}",
+                counted(names.len(), "image"),
+                either(&names.len(), "is", "are"),
                 few(&names)
             )));
         }
@@ -255,8 +261,9 @@ fn note_double_classes(classes: &[String], problems: &mut Vec<Problem>) {
         count.into_iter().filter(|(_, n)| *n > 1).map(|(name, _)| name.to_string()).collect();
     if !double.is_empty() {
         problems.push(Problem::new(format!(
-            "{} class names stand for more than one label: {}",
-            double.len(),
+            "{} {} for more than one label: {}",
+            counted(double.len(), "class name"),
+            either(&double.len(), "stands", "stand"),
             few(&double)
         )));
     }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::{Gathered, Named, check_labels};
 use crate::dataset::parquet::{Asked, Labels, Table};
 use crate::dataset::{DatasetError, Problem, imagenet};
+use crate::plural::counted;
 use crate::sweep::spec::DatasetSpec;
 
 /// Labels without names go no further: a column of larger numbers is none of
@@ -55,8 +56,8 @@ pub(super) fn open(
     };
     if !words.is_empty() && words.len() != classes.len() {
         let message = format!(
-            "expected one class name for each of the {} labels, got {} from {from}; give as many, in the order of the sorted labels",
-            words.len(),
+            "expected one class name for each of the {}, got {} from {from}; give as many, in the order of the sorted labels",
+            counted(words.len(), "label"),
             classes.len()
         );
         return Err(DatasetError::layout(&spec.path, message));

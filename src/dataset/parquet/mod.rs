@@ -24,6 +24,7 @@ use schema::{Columns, LabelKind};
 use super::error::{DatasetError, open_file};
 use super::quiet::quiet;
 use super::{Entry, Location};
+use crate::plural::counted;
 
 /// A row takes more bytes than this, or the file lies about how many it has.
 const LEAST_ROW: u64 = 16;
@@ -151,10 +152,16 @@ impl Table {
             }
         }
         if bytes > length {
-            return Err(format!("its columns claim {bytes} bytes, the file has {length}"));
+            return Err(format!(
+                "its columns claim {}, the file has {length}",
+                counted(bytes, "byte")
+            ));
         }
         if rows > length / LEAST_ROW {
-            return Err(format!("it claims {rows} rows, more than {length} bytes can hold"));
+            return Err(format!(
+                "it claims {}, more than {length} bytes can hold",
+                counted(rows, "row")
+            ));
         }
         Ok(())
     }
@@ -175,7 +182,10 @@ impl Table {
                 if held == rows {
                     return Ok(pages);
                 }
-                Err(format!("row group {number} claims {rows} rows, its {what} are {held}"))
+                Err(format!(
+                    "row group {number} claims {}, its {what} are {held}",
+                    counted(rows, "row")
+                ))
             };
             let images = walk(self.columns.image, "images", false)?;
             places.extend(images.iter().filter(|page| page.rows > 0).map(|&page| Place {
@@ -281,7 +291,10 @@ impl Table {
                 .read_records(step, Some(&mut levels), None, &mut values)
                 .map_err(|error| in_words(&error))?;
             if read == 0 {
-                return Err(format!("column `{name}` ends after {before} of {rows} rows"));
+                return Err(format!(
+                    "column `{name}` ends after {before} of {}",
+                    counted(rows, "row")
+                ));
             }
             if values.len() - before < read {
                 let most = levels.iter().max().copied().unwrap_or(0);

@@ -33,7 +33,7 @@ pub(super) struct Coordinator<'a> {
     pub(super) started: bool,
     /// Asked before the engines were ready.
     pub(super) early: Vec<Command>,
-    /// Said by engines before all were ready.
+    /// What engines said before all were ready: how they measure, each sentence once.
     first_words: Vec<String>,
     pub(super) pause_asked: bool,
     pub(super) stop_asked: bool,
@@ -178,20 +178,26 @@ impl<'a> Coordinator<'a> {
     }
 
     pub(super) fn say(&mut self, level: Level, text: impl Into<String>) {
-        self.emit(Event::Notice { level, text: text.into() });
+        self.emit(Event::passing(level, text));
     }
 
     fn hear(&mut self, told: Told) {
         match told {
-            Told::Ready(worker, device) => self.devices[worker.index()] = Some(device),
+            Told::Ready(worker, device, notices) => {
+                self.devices[worker.index()] = Some(device);
+                for text in notices {
+                    if !self.first_words.contains(&text) {
+                        self.first_words.push(text);
+                    }
+                }
+            }
             Told::Said(worker, text) => match self.devices.get(worker.index()) {
-                _ if !self.started => self.first_words.push(text),
                 Some(Some(device)) if self.devices.len() > 1 => {
                     self.say(Level::Warning, format!("{device}: {text}"));
                 }
                 _ => self.say(Level::Warning, text),
             },
-            Told::Noticed(level, text) => self.say(level, text),
+            Told::Noticed(level, text) => self.emit(Event::notice(level, text)),
             Told::Waiting => {}
             Told::Step(worker, unit, done) => self.step(worker, &unit, done),
             Told::Comparing(worker) if self.started => {
@@ -324,7 +330,7 @@ impl<'a> Coordinator<'a> {
             self.say(Level::Error, format!("a worker could not start: {message}"));
         }
         for text in std::mem::take(&mut self.first_words) {
-            self.say(Level::Warning, text);
+            self.emit(Event::notice(Level::Warning, text));
         }
         for command in std::mem::take(&mut self.early) {
             self.obey(command);

@@ -100,8 +100,9 @@ pub fn drive(
 
 /// What workers tell the coordinator.
 enum Told {
-    Ready(WorkerId, String),
-    /// Something a person should know.
+    /// Its device, and what people should know of how it measures there.
+    Ready(WorkerId, String, Vec<String>),
+    /// Something a person should know of what just happened.
     Said(WorkerId, String),
     /// Found out before anything is counted.
     Noticed(Level, String),

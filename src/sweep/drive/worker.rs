@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::queue::{Control, End, Job, Queue, QueueState};
 use super::{EngineFactory, Told};
+use crate::plural::counted;
 use crate::sweep::engine::{BatchOutcome, Engine, EngineError, Steer};
 use crate::sweep::event::{Bits, Event, Header, Level, Measured};
 use crate::sweep::ids::{CellId, DatasetId, ProbeCell, RoundId, WorkerId};
@@ -39,7 +40,7 @@ impl<'a> Worker<'a> {
     pub(super) fn run(&self, factory: EngineFactory) {
         let all = AssertUnwindSafe(|| match factory() {
             Ok(engine) => {
-                self.tell(Told::Ready(self.id, engine.device()));
+                self.tell(Told::Ready(self.id, engine.device(), engine.notices().to_vec()));
                 self.measure_all(engine);
             }
             Err(error) => self.tell(Told::Lost(self.id, error.to_string())),
@@ -107,7 +108,7 @@ impl<'a> Worker<'a> {
         self.tell(Told::Noticed(Level::Info, text));
     }
 
-    /// What the engine has to say.
+    /// What happened in the engine.
     fn pass_on(&self, engine: &mut dyn Engine) {
         engine.told().into_iter().for_each(|text| self.tell(Told::Said(self.id, text)));
     }
@@ -330,8 +331,9 @@ impl Sum {
         let five = batch.hit5.as_ref().map_or(images, Vec::len);
         if batch.hit.len() != images || batch.loss.len() != images || five != images {
             return Err(EngineError::Fatal(format!(
-                "the engine answered for {} of {images} images",
-                batch.hit.len()
+                "the engine answered for {} of {}",
+                batch.hit.len(),
+                counted(images, "image")
             )));
         }
         if let Some(bad) = batch.loss.iter().find(|loss| !loss.is_finite()) {

@@ -4,7 +4,7 @@ use crate::sweep::ids::{AlphaId, VariantId};
 use crate::sweep::zeros::Zeros;
 
 fn notice(text: &str) -> Event {
-    Event::Notice { level: Level::Info, text: text.into() }
+    Event::notice(Level::Info, text)
 }
 
 #[test]

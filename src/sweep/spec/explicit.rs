@@ -1,6 +1,7 @@
 //! Choices that a spec leaves open, made once and written down.
 
 use super::{BarrierSpec, CurvatureSpec, Role, SharpnessSpec, Spec};
+use crate::plural::either;
 use crate::sweep::event::Header;
 use crate::sweep::ids::{Alpha, DatasetId};
 use crate::sweep::plan::alpha_order;
@@ -95,8 +96,10 @@ fn fit(batch: &mut usize, batches: &mut usize, images: usize) -> Option<String> 
     *batch = (*batch).min(images);
     *batches = (images / *batch).clamp(1, *batches);
     Some(format!(
-        "{} × {} images were asked for, there are {images}: {batches} × {batch} are used",
-        asked.0, asked.1
+        "{} × {} images were asked for, there {} {images}: {batches} × {batch} are used",
+        asked.0,
+        asked.1,
+        either(&images, "is", "are")
     ))
 }
 

@@ -41,6 +41,8 @@ pub struct SweepState {
     zeros: Counts,
     /// Said aloud, in order.
     pub notices: Vec<(Level, String)>,
+    /// The warnings of what is measured among them, each once.
+    warnings: Vec<String>,
     /// No batch is being measured, on a person's wish.
     pub paused: bool,
     /// The dataset measured first in each round.
@@ -96,6 +98,14 @@ impl SweepState {
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = DatasetId> + '_ {
         let datasets = self.datasets().iter().enumerate();
         datasets.filter(move |(_, info)| info.role == role).map(|(index, _)| DatasetId(index))
+    }
+
+    /// The warnings of what is measured (a wrong activation, a file that is only a part), in
+    /// order, each once however many sessions said it: reports have them. What only one
+    /// session met is not among them.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Every variant: the header's, then those that joined. The first is dense.
@@ -347,7 +357,12 @@ impl SweepState {
             Event::Skipped { dataset } => self.skip(*dataset, true),
             Event::Unskipped { dataset } => self.skip(*dataset, false),
             Event::Focused { dataset } => self.focus = *dataset,
-            Event::Notice { level, text } => self.notices.push((*level, text.clone())),
+            Event::Notice { level, text, passing } => {
+                self.notices.push((*level, text.clone()));
+                if *level == Level::Warning && !passing && !self.warnings.contains(text) {
+                    self.warnings.push(text.clone());
+                }
+            }
             Event::Refused { why, .. } => self.notices.push((Level::Error, why.clone())),
             Event::Finished { outcome, seconds } => {
                 self.outcome = self.ended(*outcome);

@@ -9,6 +9,7 @@ use super::memo::Memo;
 use super::paired::known_points;
 use super::replicates::{Replicates, whole};
 use super::{Interval, ood_datasets};
+use crate::plural::counted;
 
 /// Images of a dataset under which a partial result is too early to judge.
 const FEW: usize = 30;
@@ -23,8 +24,9 @@ pub struct Gain {
     /// every interior point at once (studentised bootstrap maximum, at 2.5 %), where the interval's
     /// lower end is passed too often on a flat path.
     pub sure: f64,
-    /// The interior point with the highest OOD accuracy.
-    pub best_alpha: AlphaId,
+    /// The best interior α: the point between the ends with the highest OOD accuracy.
+    /// [`super::best_alpha`] looks at the ends too.
+    pub best_interior: AlphaId,
     /// OOD accuracy there, at 0 and at 1, as fractions, on the images of the
     /// comparison.
     pub best: f64,
@@ -212,15 +214,15 @@ fn decide(
         signed(value),
         signed(lo),
         signed(hi),
-        point(state, gain.best_alpha)
+        point(state, gain.best_interior)
     );
     let early = !gain.complete && gain.images.0 < FEW;
     match barrier {
         None if early => {
-            let images = gain.images.0;
+            let images = counted(gain.images.0, "image");
             (
                 Verdict::TooEarly,
-                format!("whole rounds have {images} images of a dataset: too few to judge by"),
+                format!("whole rounds have {images} of a dataset: too few to judge by"),
             )
         }
         barrier if lo > 0.0 && gain.sure > 0.0 && !early => {
@@ -379,7 +381,7 @@ impl Sampled {
         Some(Gain {
             points: basic(over[best.0], highest(&drawn)),
             sure: sure_maximum(&over, &drawn, TAIL),
-            best_alpha: self.points[best.0 + 1],
+            best_interior: self.points[best.0 + 1],
             best: *best.1,
             zeroshot,
             finetuned,

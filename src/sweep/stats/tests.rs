@@ -284,7 +284,7 @@ fn a_failed_point_leaves_the_comparison_and_skipped_datasets_the_mean() {
     let all = gain(&whole, VariantId::DENSE).unwrap();
     assert_eq!(all.left_out, []);
     assert_eq!(best_alpha(&whole, VariantId::DENSE), Some(AlphaId(4)), "extrapolation counts");
-    assert_ne!(all.best_alpha, AlphaId(4), "but is no interpolation");
+    assert_ne!(all.best_interior, AlphaId(4), "but is no interpolation");
 
     let header = Event::Header(whole.header().unwrap().clone());
     let mut state = SweepState::replay([&header]);
@@ -303,7 +303,7 @@ fn a_failed_point_leaves_the_comparison_and_skipped_datasets_the_mean() {
     }
     let without = gain(&state, VariantId::DENSE).unwrap();
     assert_eq!(without.left_out, [AlphaId(1)]);
-    assert_eq!(without.best_alpha, AlphaId(2));
+    assert_eq!(without.best_interior, AlphaId(2));
     assert_eq!(ood_mean(&state, VariantId::DENSE, AlphaId(1)), None);
     state.apply(&Event::Skipped { dataset: DatasetId(1) });
     assert_eq!(gain(&state, VariantId::DENSE).unwrap().left_out, []);
@@ -368,7 +368,7 @@ proptest! {
         prop_assert!(barrier.points.lo >= 0.0);
         let best = 100.0 * (gain.best - gain.zeroshot.max(gain.finetuned));
         prop_assert!((gain.points.value - best).abs() < 1e-9);
-        let accuracy = state.dense(DatasetId(0), gain.best_alpha).unwrap().top1().unwrap();
+        let accuracy = state.dense(DatasetId(0), gain.best_interior).unwrap().top1().unwrap();
         prop_assert!((accuracy - gain.best).abs() < 1e-12);
     }
 }

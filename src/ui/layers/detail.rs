@@ -169,7 +169,7 @@ fn errors(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Option<Lin
     let lost: Vec<String> = rises()
         .zip(&model.board.alphas)
         .filter(|(it, _)| it.and_then(|it| it.resolved()) == Some(false))
-        .map(|(_, alpha)| format::alpha(*alpha))
+        .map(|(_, alpha)| model.board.alpha(*alpha))
         .collect();
     let places = match lost.len() {
         0 => None,
@@ -189,7 +189,7 @@ fn errors(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Option<Lin
 fn zeros(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Vec<Line<'static>> {
     let alpha = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
     let (Some(text), Some(alpha)) = (super::zeros(model, row), alpha) else { return Vec::new() };
-    let alpha = format::alpha(alpha);
+    let alpha = model.board.alpha(alpha);
     let name = model.board.variant.as_deref().unwrap_or_default();
     let whole = format!("{name} at α {alpha}: {text}");
     let parts = if paint::width(&theme.spell(&whole)) <= columns {
@@ -230,7 +230,7 @@ fn facts(model: &Model, theme: &Theme, row: &Row, columns: usize) -> Vec<Line<'s
             }
             None => format::significant(it.value),
         };
-        let text = format!("curvature at α {}:", format::alpha(*alpha));
+        let text = format!("curvature at α {}:", model.board.alpha(*alpha));
         let parts = vec![
             vec![own(text, theme.dim())],
             fact("trace", mean(&it.trace)),

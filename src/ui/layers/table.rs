@@ -25,7 +25,7 @@ fn layout(model: &Model, theme: &Theme, listed: &[&Row], room: usize) -> Vec<Opt
     let longest = listed.iter().map(|row| paint::width(&theme.spell(&row.name))).max();
     let grid = model.board.alphas.len();
     let alpha = model.cursor().and_then(|i| model.board.alphas.get(i)).copied();
-    let at = alpha.map_or_else(String::new, |it| format!(" at α {}", format::alpha(it)));
+    let at = alpha.map_or_else(String::new, |it| format!(" at α {}", model.board.alpha(it)));
     let name = layers.measure.name();
     let here = match layers.measure {
         Measure::Rise => sorted(Sort::Sharpness, &format!("S{at}")),

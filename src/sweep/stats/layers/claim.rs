@@ -2,6 +2,7 @@
 
 use super::super::Interval;
 use super::correlation::Correlation;
+use crate::plural::counted;
 use crate::sweep::state::SweepState;
 
 /// A paragraph on whether sharpness went with OOD accuracy along this path, from
@@ -27,8 +28,8 @@ pub fn claim(state: &SweepState, all: &[Correlation]) -> Option<String> {
     }
     if let Some(&(name, (tau, few))) = named.first() {
         said.push_str(&format!(
-            "; of {} layers {name} has the largest |τ| and {} it ({})",
-            named.len(),
+            "; of {} {name} has the largest |τ| and {} it ({})",
+            counted(named.len(), "layer"),
             goes(tau),
             written(tau, few)
         ));

@@ -9,6 +9,7 @@ use super::super::ood_datasets;
 use super::claim::{goes, signed, written};
 use super::correlation::{Coefficients, by_size, correlate, kendall, sharpness_and_ood};
 use super::latest;
+use crate::plural::counted;
 use crate::sweep::ids::{DatasetId, LayerId, ProbeId, VariantId};
 use crate::sweep::probe::Probe;
 use crate::sweep::spec::{Norm, SharpnessKind, SharpnessSpec};
@@ -126,7 +127,9 @@ impl<'a> Question<'a> {
         }
         // A maximum depends on how it is searched, and over how many images at once.
         if a.kind == SharpnessKind::Worst && (a.steps, a.batch) != (b.steps, b.batch) {
-            let of = |it: &SharpnessSpec| format!("{} steps on batches of {}", it.steps, it.batch);
+            let of = |it: &SharpnessSpec| {
+                format!("{} on batches of {}", counted(it.steps, "step"), it.batch)
+            };
             return say(of(b), of(a));
         }
         if self.on != other.on {
@@ -242,14 +245,15 @@ impl Together {
         let strongest = layers().find_map(|it| Some((it.name.as_str(), tau(it)?)));
         if overall.is_none() && strongest.is_none() {
             return format!(
-                "{runs} runs have {known} points together: not enough yet, or a series that does \
-                 not vary."
+                "{runs} runs have {} together: not enough yet, or a series that does \
+                 not vary.",
+                counted(known, "point")
             );
         }
         let inside = |within: Option<f64>| {
             within.map_or(String::new(), |tau| format!("; mean τ within runs {}", signed(tau)))
         };
-        let mut said = format!("Over {known} points of {runs} runs together, ");
+        let mut said = format!("Over {} of {runs} runs together, ", counted(known, "point"));
         match overall {
             Some((tau, few, within)) => said.push_str(&format!(
                 "overall sharpness {} OOD accuracy ({}{})",
@@ -261,8 +265,8 @@ impl Together {
         }
         if let Some((name, (tau, few, within))) = strongest {
             said.push_str(&format!(
-                "; of {} layers {name} has the largest |τ| and {} it ({}{})",
-                layers().count(),
+                "; of {} {name} has the largest |τ| and {} it ({}{})",
+                counted(layers().count(), "layer"),
                 goes(tau),
                 written(tau, few),
                 inside(within)

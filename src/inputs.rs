@@ -173,12 +173,12 @@ impl Inputs {
     pub fn open(mut spec: Spec) -> Result<Self, InputsError> {
         let overrides = Overrides::from(&spec.checkpoints);
         let pair = Pair::open(&spec.checkpoints.zeroshot, &spec.checkpoints.finetuned, &overrides)?;
-        pair.check_vocabulary()?;
         if spec.sweep.batchnorm == BatchNorm::Recompute && pair.architecture.image.resnet.is_none()
         {
             let architecture = pair.architecture.to_string();
             return Err(InputsError::BatchNorm { architecture });
         }
+        pair.check_vocabulary()?;
         for variant in &spec.variants {
             Plan::of(&pair, variant, spec.sweep.seed)
                 .map_err(|source| InputsError::Variant { name: variant.name.clone(), source })?;

@@ -97,8 +97,16 @@ fn the_spec_chooses_columns_and_names() {
 }
 
 #[rstest]
-#[case("null_label.parquet", "column `label` has no value in row 1")]
-#[case("no_label.parquet", "row 0: the label is -1")]
+#[case(
+    "null_label.parquet",
+    "row 1 of the column `label`: expected a class number from 0 as label, got null, which marks \
+     a split without labels; choose another split, or another column by `label_column`"
+)]
+#[case(
+    "no_label.parquet",
+    "row 0 of the column `label`: expected a class number from 0 as label, got -1, which marks \
+     a split without labels; choose another split, or another column by `label_column`"
+)]
 #[case(
     "lz4.parquet",
     "compressed by LZ4_RAW, which is not read: write it with snappy, zstd or gzip"

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::error;
 use super::imagenet::{self, ImageNetId};
 use super::parquet::Table;
 use super::{
@@ -160,11 +161,11 @@ impl Dataset {
             return Err(DatasetError::layout(inner.path, message));
         }
         if !skipped.is_empty() {
-            let names: Vec<String> = skipped.iter().map(|image| image.key.clone()).collect();
+            let names = skipped.iter().map(|image| format!("`{}`", image.key));
             inner.problems.push(Problem::new(format!(
                 "{} images cannot be read and are left out, as the spec allows: {}",
-                names.len(),
-                few(&names)
+                skipped.len(),
+                error::first(names, skipped.len(), error::NAMED)
             )));
         }
         Ok(Self(Arc::new(inner)))

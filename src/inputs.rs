@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::checkpoint::layers::{Distance, Layer, distance, layers};
 use crate::checkpoint::{CheckpointError, End, Granularity, Overrides, Pair};
-use crate::dataset::{Dataset, DatasetError, PixelCache, Preprocess};
+use crate::dataset::{Crop, Dataset, DatasetError, PixelCache, Preprocess};
 use crate::plural::counted;
 use crate::sparsify::{Plan, SparsifyError};
 use crate::sweep::event::{DatasetInfo, Header, LayerInfo, SCHEMA};
@@ -278,6 +278,22 @@ impl Inputs {
             hashes.insert("checkpoints.head_classes".into(), names.finalize().to_hex().to_string());
         }
         Ok(hashes)
+    }
+
+    /// The crops of some images of a dataset, as [`PixelCache::pixels`] gives them.
+    ///
+    /// # Errors
+    /// In words. Where an image cannot be decoded, all of the dataset's that cannot are named: who
+    /// repairs them should hear of them at once, whatever was asked for first.
+    pub fn pixels(&self, id: DatasetId, images: &[usize]) -> Result<Vec<Crop>, String> {
+        let LoadedDataset { dataset, order, .. } =
+            self.dataset(id).ok_or_else(|| format!("dataset {}: there is none", id.index()))?;
+        self.cache.pixels(id, dataset, images).map_err(|error| match error {
+            DatasetError::Unreadable { failed, .. } => {
+                self.cache.survey(id, dataset, order, failed).to_string()
+            }
+            other => other.to_string(),
+        })
     }
 
     /// The dataset with this id; ids come from the spec's order.

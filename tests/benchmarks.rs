@@ -204,6 +204,37 @@ fn objectnet_has_two_protocols() {
 }
 
 #[test]
+fn objectnet_without_its_mappings_is_told() {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/imagenet/objectnet.txt");
+    let text = fs::read_to_string(list).unwrap();
+    let folders: Vec<&str> = text.lines().collect();
+    assert_eq!((folders.len(), folders[0]), (313, "air_freshener"));
+    let told = |folders: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        folders.iter().for_each(|name| write(dir.path(), &format!("{name}/1.png"), DOT));
+        let data = open(dir.path());
+        assert_eq!((data.classes().len(), benchmark(&data)), (folders.len(), None));
+        let told: Vec<String> = data.problems().iter().map(ToString::to_string).collect();
+        told.into_iter().find(|it| it.contains("ObjectNet"))
+    };
+    let whole = told(&folders).unwrap();
+    for part in [
+        "313 of ObjectNet's 313 class folders",
+        "measured as 313 classes of their own",
+        "Give `mappings`, the folder with folder_to_objectnet_label.json",
+    ] {
+        assert!(whole.contains(part), "{whole}");
+    }
+    assert!(told(&folders[..120]).unwrap().contains("120 of ObjectNet's 313"));
+    // Things of a house are in other datasets too.
+    assert_eq!(told(&folders[..40]), None);
+    let others: Vec<String> = (0..100).map(|i| format!("thing {i}")).collect();
+    let mixed: Vec<&str> =
+        folders[..200].iter().copied().chain(others.iter().map(String::as_str)).collect();
+    assert_eq!(told(&mixed), None);
+}
+
+#[test]
 fn objectnet_files_that_do_not_fit_are_named() {
     let dir = tempfile::tempdir().unwrap();
     objectnet(dir.path());

@@ -111,3 +111,49 @@ fn image_files_that_vanish_cost_their_cells_until_they_are_back() {
     let once = again.iter().filter(|it| matches!(it, Event::Measured(_))).count();
     assert_eq!(measured, once, "nothing is measured twice");
 }
+
+/// A batch stops at the first image that fails: what is told are all of the dataset.
+#[test]
+fn a_cell_fails_with_the_list_of_images_that_cannot_be_decoded() {
+    for (probe, skip) in [(true, false), (false, false), (true, true)] {
+        let world = world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);
+        let file = |name: &str| world.folder.path().join(name);
+        let bad = ["ant", "bee", "cat", "dog"];
+        for (class, i) in bad.iter().flat_map(|class| (0..3).map(move |i| (class, i))) {
+            std::fs::write(file(&format!("all/{class}/{i}.ppm")), b"no picture").unwrap();
+        }
+        let mut spec = std::fs::read_to_string(file("spec.toml")).unwrap();
+        if skip {
+            spec = spec.replace("path = 'all'\n", "path = 'all'\nunreadable = 'skip'\n");
+        }
+        spec = spec.replace(
+            "[[datasets]]\nname = 'all'",
+            &format!("probe_activation = {probe}\n[[datasets]]\nname = 'all'"),
+        );
+        std::fs::write(file("spec.toml"), format!("{spec}[sweep]\nbatch = 1\n")).unwrap();
+        let (outcome, state) = run(prepare(&world, &file("run"), false));
+        let names = "`ant/0.ppm`, `ant/1.ppm`, `ant/2.ppm`, `bee/0.ppm`";
+        if skip {
+            assert_eq!(outcome, Outcome::Complete);
+            let told = |text: &str| {
+                text.contains("12 images cannot be read and are left out")
+                    && text.contains(names)
+                    && text.ends_with("`dog/0.ppm`, … and 2 more")
+            };
+            assert!(state.notices.iter().any(|(_, text)| told(text)), "{:?}", state.notices);
+            continue;
+        }
+        assert_eq!(outcome, Outcome::Partial);
+        for alpha in 0..state.alphas().len() {
+            let Some(Status::Failed(message)) = state.status(at(0, alpha)) else {
+                panic!("{:?}", state.status(at(0, alpha)))
+            };
+            let message = message.replace(
+                " (not a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM image, by its first bytes)",
+                "",
+            );
+            assert!(message.contains("12 of the 24 images cannot be decoded"), "{message}");
+            assert!(message.contains(names) && message.contains(", … and 2 more; "), "{message}");
+        }
+    }
+}

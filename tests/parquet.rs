@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use alphascope::dataset::{Dataset, DatasetError, Layout, Preprocess};
+use alphascope::dataset::{Dataset, DatasetError, Depth, Layout, Preprocess, describe};
 use alphascope::sweep::spec::{DatasetSpec, Role};
 use rstest::rstest;
 
@@ -97,8 +97,16 @@ fn the_spec_chooses_columns_and_names() {
 }
 
 #[rstest]
-#[case("null_label.parquet", "column `label` has no value in row 1")]
-#[case("no_label.parquet", "row 0: the label is -1")]
+#[case(
+    "null_label.parquet",
+    "row 1 of the column `label`: expected a class number from 0 as label, got null, which marks \
+     a split without labels; choose another split, or another column by `label_column`"
+)]
+#[case(
+    "no_label.parquet",
+    "row 0 of the column `label`: expected a class number from 0 as label, got -1, which marks \
+     a split without labels; choose another split, or another column by `label_column`"
+)]
 #[case(
     "lz4.parquet",
     "compressed by LZ4_RAW, which is not read: write it with snappy, zstd or gzip"
@@ -108,6 +116,25 @@ fn the_spec_chooses_columns_and_names() {
 fn what_cannot_be_swept_is_told(#[case] name: &str, #[case] want: &str) {
     let message = open(&fixture(name)).unwrap_err().to_string();
     assert!(message.contains(want) && message.contains(name), "{message}");
+}
+
+/// What is told of formats is of the images that were looked at, and says so.
+#[test]
+fn a_sample_is_called_a_sample() {
+    let dir = tempfile::tempdir().unwrap();
+    for shard in 0..10 {
+        let name = format!("test-{shard:05}-of-00010.parquet");
+        std::fs::copy(fixture("pages.parquet"), dir.path().join(name)).unwrap();
+    }
+    let spec = DatasetSpec::new("test", Role::Id, dir.path());
+    let part = describe(&spec, Depth::Sample).unwrap();
+    assert_eq!((part.images, part.looked_at, part.formats.values().sum()), (70, 64, 64));
+    let text = part.to_string();
+    assert!(text.contains("images      70, 0.0 MB; of 64 looked at: 64 PNG\n"), "{text}");
+    assert_eq!(serde_json::to_value(&part).unwrap()["looked_at"], 64);
+    let all = describe(&spec, Depth::Every).unwrap();
+    assert_eq!((all.looked_at, all.formats.values().sum()), (70, 70));
+    assert!(all.to_string().contains("images      70, 0.0 MB: 70 PNG\n"));
 }
 
 #[test]

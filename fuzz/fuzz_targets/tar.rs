@@ -19,6 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(data) = Dataset::open(&DatasetSpec::new("fuzz", Role::Id, &path)) {
         for i in 0..data.len() {
             assert!(data.label(i) < 2);
+            assert!(data.key(i).split('/').all(|part| part != ".."));
             let _ = data.bytes(i);
         }
     }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
@@ -44,6 +45,7 @@ pub struct PixelCache {
     budget: usize,
     state: Mutex<State>,
     done: Condvar,
+    surveys: Mutex<HashMap<DatasetId, Arc<OnceLock<Survey>>>>,
     ahead: OnceLock<Sender<Job>>,
     disk: OnceLock<Disk>,
 }
@@ -51,6 +53,16 @@ pub struct PixelCache {
 /// Crops of fewer bytes are not kept on disk: small images are decoded as
 /// quickly as they are found.
 const WORTH_KEEPING: usize = 1 << 14;
+
+/// What trying a dataset's images gave.
+struct Survey {
+    /// Key and reason of each that cannot be decoded.
+    failed: Vec<(String, String)>,
+    tried: usize,
+}
+
+/// So long other images are tried where one cannot be decoded.
+const SURVEY: Duration = Duration::from_secs(5);
 
 /// Images to decode ahead of time.
 struct Job {
@@ -69,6 +81,7 @@ impl PixelCache {
             budget: budget_bytes,
             state: Mutex::default(),
             done: Condvar::new(),
+            surveys: Mutex::default(),
             ahead: OnceLock::new(),
             disk: OnceLock::new(),
         }
@@ -149,9 +162,52 @@ impl PixelCache {
             .collect();
         if !failed.is_empty() {
             failed.sort();
-            return Err(DatasetError::Unreadable { dataset: dataset.name().into(), failed });
+            let (dataset, images) = (dataset.name().into(), found.len());
+            return Err(DatasetError::Unreadable { dataset, failed, tried: images, images });
         }
         Ok(images.iter().filter_map(|image| found.get(image)?.as_ref().ok().cloned()).collect())
+    }
+
+    /// Tells of all these images that cannot be decoded beside `failed`, as far as [`SURVEY`] allows
+    /// to try them: one that fails says little of the others. They are tried once for each dataset.
+    /// What is decoded goes to disk, for whoever measures it.
+    pub(crate) fn survey(
+        &self,
+        id: DatasetId,
+        dataset: &Dataset,
+        images: &[usize],
+        mut failed: Vec<(String, String)>,
+    ) -> DatasetError {
+        let mine = Arc::clone(
+            self.surveys.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default(),
+        );
+        let survey = mine.get_or_init(|| self.try_all(id, dataset, images));
+        failed.extend_from_slice(&survey.failed);
+        failed.sort();
+        failed.dedup_by(|a, b| a.0 == b.0);
+        let (dataset, images) = (dataset.name().into(), images.len());
+        DatasetError::Unreadable { dataset, failed, tried: survey.tried, images }
+    }
+
+    fn try_all(&self, id: DatasetId, dataset: &Dataset, images: &[usize]) -> Survey {
+        let began = Instant::now();
+        let known = |image| match self.lock().slots.get(&(id, image)) {
+            Some(Slot::Ready(_)) => Some(None),
+            Some(Slot::Bad(why)) => Some(Some(why.clone())),
+            Some(Slot::Busy) | None => None,
+        };
+        let outcome = |&image: &usize| {
+            let outcome = known(image).or_else(|| {
+                let in_time = began.elapsed() < SURVEY;
+                in_time.then(|| self.decode_one(dataset, image).err())
+            })?;
+            Some((image, outcome))
+        };
+        let tried: Vec<(usize, Option<String>)> = images.par_iter().filter_map(outcome).collect();
+        let bad = || tried.iter().filter_map(|(image, why)| Some((*image, why.clone()?)));
+        self.store(id, bad().map(|(image, why)| (image, Err(why))).collect());
+        let failed = bad().map(|(image, why)| (dataset.key(image).into(), why)).collect();
+        Survey { failed, tried: tried.len() }
     }
 
     /// Decodes some images in the background, on one thread of low priority:
@@ -358,6 +414,27 @@ mod tests {
             assert!(message.contains("`a/7.pgm`") && !message.contains("1.pgm"), "{message}");
         }
         assert_eq!(values(&cache.pixels(ID, &data, &[1]).unwrap()), [10]);
+    }
+
+    #[test]
+    fn a_survey_names_all_of_a_dataset_with_what_failed_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dataset(&dir);
+        std::fs::write(dir.path().join("a/2.pgm"), b"").unwrap();
+        let cache = PixelCache::new(Preprocess::clip(2), 1 << 20);
+        let of = |images: &[usize]| {
+            let Err(DatasetError::Unreadable { failed, .. }) = cache.pixels(ID, &data, images)
+            else {
+                panic!("readable");
+            };
+            cache.survey(ID, &data, &[7, 1, 2, 3], failed).to_string()
+        };
+        let message = of(&[7]);
+        assert!(message.contains("2 of the 4 images cannot be decoded: `a/2.pgm`"), "{message}");
+        assert!(message.contains("`a/7.pgm`"), "{message}");
+        std::fs::remove_file(dir.path().join("a/3.pgm")).unwrap();
+        let message = of(&[3]);
+        assert!(message.contains("3 of the 4 images cannot"), "{message}");
     }
 
     #[test]

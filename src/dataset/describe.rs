@@ -43,13 +43,15 @@ pub struct Description {
     pub templates: Vec<String>,
     /// The first class's prompt by the first template.
     pub prompt: Option<String>,
-    /// Images by format, as `JPEG`.
+    /// Images by format, as `JPEG`, of those looked at.
     pub formats: BTreeMap<String, usize>,
+    /// At so many images was looked at all, if only at their first bytes: at all but in parquet.
+    pub looked_at: usize,
     /// How many images were decoded in full to see whether they can be.
     pub decoded: usize,
     /// Smallest and largest width and height of those, in pixels.
     pub sizes: Option<Sizes>,
-    /// How many images cannot be read.
+    /// How many images cannot be read, of those looked at.
     pub unreadable: usize,
     /// The first of them, with the reason.
     pub unreadable_names: Vec<Unreadable>,
@@ -103,10 +105,19 @@ pub fn describe(spec: &DatasetSpec, depth: Depth) -> Result<Description, Dataset
 }
 
 /// What was seen of one image.
+#[derive(Default)]
 struct Seen {
+    /// Whether there was a look at it.
+    looked: bool,
     format: Option<Format>,
     size: Option<(usize, usize)>,
     error: Option<String>,
+}
+
+impl Seen {
+    fn broken(error: &impl fmt::Display) -> Self {
+        Self { looked: true, error: Some(error.to_string()), ..Self::default() }
+    }
 }
 
 impl Description {
@@ -121,7 +132,7 @@ impl Description {
             .map(|i| match dataset.layout() {
                 _ if chosen.contains(&i) => decoded(dataset, i),
                 // A glimpse would cost a whole page.
-                Layout::Parquet => Seen { format: None, size: None, error: None },
+                Layout::Parquet => Seen::default(),
                 _ => glimpsed(dataset, i),
             })
             .collect();
@@ -163,6 +174,7 @@ impl Description {
             templates: dataset.templates().to_vec(),
             prompt: first.and_then(|all| all.into_iter().next()),
             formats,
+            looked_at: seen.iter().filter(|s| s.looked).count(),
             decoded: full.len(),
             sizes,
             unreadable: bad.len(),
@@ -183,12 +195,12 @@ impl Description {
 fn decoded(dataset: &Dataset, i: usize) -> Seen {
     let bytes = match dataset.bytes(i) {
         Ok(bytes) => bytes,
-        Err(error) => return Seen { format: None, size: None, error: Some(error.to_string()) },
+        Err(error) => return Seen::broken(&error),
     };
     let format = Format::of(&bytes);
     match decode::size(&bytes) {
-        Ok(size) => Seen { format, size: Some(size), error: None },
-        Err(error) => Seen { format, size: None, error: Some(error.to_string()) },
+        Ok(size) => Seen { format, size: Some(size), looked: true, error: None },
+        Err(error) => Seen { format, ..Seen::broken(&error) },
     }
 }
 
@@ -198,9 +210,9 @@ fn glimpsed(dataset: &Dataset, i: usize) -> Seen {
         Ok(head) => {
             let format = Format::of(&head);
             let error = format.is_none().then(|| decode::unknown(&head).to_string());
-            Seen { format, size: None, error }
+            Seen { format, size: None, error, looked: true }
         }
-        Err(error) => Seen { format: None, size: None, error: Some(error.to_string()) },
+        Err(error) => Seen::broken(&error),
     }
 }
 
@@ -243,8 +255,10 @@ impl fmt::Display for Description {
             0 => "none of a format that is known".into(),
             _ => formats.join(", "),
         };
-        let text = format!("{}, {megabytes:.1} MB: {formats}", self.images);
-        line(f, "images", &text)?;
+        let part = self.looked_at < self.images;
+        let of = if part { format!("; of {} looked at", self.looked_at) } else { String::new() };
+        let text = format!("{}, {megabytes:.1} MB{of}: {formats}", self.images);
+        paragraph(f, "images", &text)?;
         if let Some(benchmark) = &self.benchmark {
             let whole = if benchmark.images == self.images { "whole" } else { "NOT whole" };
             let text =
@@ -289,7 +303,11 @@ impl fmt::Display for Description {
             return line(f, "problems", "none found");
         }
         if self.unreadable > 0 {
-            line(f, "unreadable", &counted(self.unreadable, "image"))?;
+            let of = match self.looked_at {
+                all if all == self.images => String::new(),
+                n => format!(" of the {n} looked at; `--every` looks at all"),
+            };
+            line(f, "unreadable", &format!("{}{of}", counted(self.unreadable, "image")))?;
             for image in self.unreadable_names.iter().take(3) {
                 paragraph(f, "", &format!("{}: {}", image.key, image.reason))?;
             }

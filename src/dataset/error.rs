@@ -53,10 +53,10 @@ pub enum DatasetError {
         /// Expected, got, what to do.
         message: String,
     },
-    /// Images that cannot be decoded: all of those asked for, by name.
+    /// Images that cannot be decoded, by name.
     #[error(
-        "dataset `{dataset}`: {} of the images cannot be decoded: {}; repair or remove them, or leave them out by `unreadable = \"skip\"` in the dataset's section; either makes it another dataset, so measure it in a new run folder: a run with the old one cannot be resumed with it",
-        failed.len(),
+        "dataset `{dataset}`: {} cannot be decoded: {}; repair or remove them, or leave them out by `unreadable = \"skip\"` in the dataset's section; either makes it another dataset, so measure it in a new run folder: a run with the old one cannot be resumed with it",
+        counted(failed.len(), *tried, *images),
         first_few(failed)
     )]
     Unreadable {
@@ -64,19 +64,38 @@ pub enum DatasetError {
         dataset: String,
         /// Key and reason of each.
         failed: Vec<(String, String)>,
+        /// Of so many that were tried.
+        tried: usize,
+        /// Of so many that there are.
+        images: usize,
     },
 }
 
-/// The first three failures, and how many more there are.
+/// `7 of the 20 images`; of a part also what finds the rest.
+fn counted(failed: usize, tried: usize, images: usize) -> String {
+    if tried < images {
+        format!(
+            "at least {failed} of the {images} images ({tried} were tried; `alphascope data --every` tries all)"
+        )
+    } else {
+        format!("{failed} of the {images} images")
+    }
+}
+
+/// The first ten failures, and how many more there are.
 fn first_few(failed: &[(String, String)]) -> String {
-    let mut text = failed
-        .iter()
-        .take(3)
-        .map(|(key, why)| format!("`{key}` ({why})"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    if failed.len() > 3 {
-        text.push_str(&format!(" and {} more", failed.len() - 3));
+    let each = failed.iter().map(|(key, why)| format!("`{key}` ({why})"));
+    first(each, failed.len(), NAMED)
+}
+
+/// So many images that cannot be read are named in one message.
+pub(crate) const NAMED: usize = 10;
+
+/// The first `shown` of `all` texts, and how many more there are.
+pub(crate) fn first(texts: impl Iterator<Item = String>, all: usize, shown: usize) -> String {
+    let mut text = texts.take(shown).collect::<Vec<_>>().join(", ");
+    if all > shown {
+        text.push_str(&format!(", … and {} more", all - shown));
     }
     text
 }
@@ -110,5 +129,26 @@ impl DatasetError {
         message: impl Into<String>,
     ) -> Self {
         Self::Sample { path: path.into(), key: key.into(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_images_are_named_and_the_others_counted() {
+        let said = |n: usize, tried: usize| {
+            let failed = (0..n).map(|i| (format!("a/{i:02}.png"), "why".into())).collect();
+            let dataset = "set".into();
+            DatasetError::Unreadable { dataset, failed, tried, images: 40 }.to_string()
+        };
+        let two = said(2, 40);
+        let want = "dataset `set`: 2 of the 40 images cannot be decoded: `a/00.png` (why), \
+                    `a/01.png` (why); repair";
+        assert!(two.starts_with(want), "{two}");
+        let many = said(12, 40);
+        assert!(many.contains("`a/09.png` (why), … and 2 more; repair"), "{many}");
+        assert!(said(2, 30).contains("at least 2 of the 40 images (30 were tried;"));
     }
 }

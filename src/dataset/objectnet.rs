@@ -10,7 +10,7 @@
 //! number ──pytorch_to_imagenet_2012_id.json► the label, 0 … 999
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -24,6 +24,11 @@ const FOLDERS: &str = "folder_to_objectnet_label.json";
 const NAMES: &str = "objectnet_to_imagenet_1k.json";
 const LINES: &str = "imagenet_to_label_2012_v2";
 const LABELS: &str = "pytorch_to_imagenet_2012_id.json";
+
+/// The folders of all 313 classes.
+const ALL: &str = include_str!("../../assets/imagenet/objectnet.txt");
+/// From so many of them on a dataset may be ObjectNet: the shared classes are 113.
+const ENOUGH: usize = 100;
 
 /// Images of the 113 classes.
 const IMAGES: usize = 18_574;
@@ -46,6 +51,24 @@ pub(crate) struct Class {
 pub(crate) fn mappings(path: &Path) -> Option<PathBuf> {
     let near = [Some(path), path.parent()].into_iter().flatten();
     near.map(|folder| folder.join("mappings")).find(|folder| folder.join(FOLDERS).is_file())
+}
+
+/// What to tell of class folders that are ObjectNet's, where `mappings` is nowhere; `None` where
+/// they are not: where fewer than nine in ten of them are called so.
+pub(crate) fn unmapped(folders: &[String]) -> Option<String> {
+    let known: HashSet<&str> = ALL.lines().collect();
+    let found = folders.iter().filter(|name| known.contains(name.as_str())).count();
+    (found >= ENOUGH && found * 10 >= folders.len() * 9).then(|| {
+        format!(
+            "{found} of ObjectNet's {} class folders are here, but not the four files that match them \
+             with ImageNet: measured as {} classes of their own, named by folder or by your class \
+             names, on whole images with their red frame; that is neither of its protocols and \
+             compares with no published number. Give `mappings`, the folder with {FOLDERS}, \
+             {NAMES}, {LINES} and {LABELS} (`mappings` in ObjectNet's archive)",
+            known.len(),
+            folders.len()
+        )
+    })
 }
 
 /// The folder of images, for the dataset's own folder.

@@ -1,7 +1,7 @@
 //! WebDataset shards: tar files, indexed once by offset and read in place.
 //! Nothing is ever extracted, so a path inside a shard is only a name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::Path;
 
@@ -25,7 +25,12 @@ pub(crate) struct Index {
     pub entries: Vec<Entry>,
     /// What is odd, but no error.
     pub problems: Vec<Problem>,
+    /// The first few extensions of its members, whether they are of samples or not.
+    pub extensions: BTreeSet<String>,
 }
+
+/// So many extensions of a shard are kept to tell of.
+const EXTENSIONS: usize = 8;
 
 /// One sample while its parts are gathered.
 #[derive(Default)]
@@ -47,8 +52,8 @@ pub(crate) fn key_and_extension(path: &str) -> Option<(&str, String)> {
 /// labels that are words are looked up in `names`.
 ///
 /// # Errors
-/// When the file is not a tar, is cut short, or a sample has no usable label,
-/// no image, or comes twice.
+/// When the file is not a tar, is cut short, a member's name is absolute or
+/// leads out by `..`, or a sample has no usable label, no image, or comes twice.
 pub(crate) fn index(
     path: &Path,
     shard: u32,
@@ -58,13 +63,20 @@ pub(crate) fn index(
     let length = file.metadata().map_err(DatasetError::read(path))?.len();
     let mut samples: Vec<(String, Sample)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
+    let mut index = Index::default();
     let mut end = 0;
     let mut archive = tar::Archive::new(std::io::BufReader::new(file));
-    let broken = |error: std::io::Error| {
-        DatasetError::shard(path, format!("expected a whole tar file, got: {error}"))
+    let broken = |read: u64, error: std::io::Error| {
+        // The crate's words for an end within a header.
+        let message = if read > 0 && error.to_string() == "failed to read entire block" {
+            format!("truncated: it ends at byte {length}, within the header of a member")
+        } else {
+            format!("expected a whole tar file, got: {error}")
+        };
+        DatasetError::shard(path, message)
     };
-    for entry in archive.entries_with_seek().map_err(broken)? {
-        let entry = entry.map_err(broken)?;
+    for entry in archive.entries_with_seek().map_err(|error| broken(0, error))? {
+        let entry = entry.map_err(|error| broken(end, error))?;
         let (offset, size) = (entry.raw_file_position(), entry.size());
         let stop = offset.checked_add(size).filter(|&stop| stop <= length).ok_or_else(|| {
             let message = format!(
@@ -75,11 +87,15 @@ pub(crate) fn index(
             DatasetError::shard(path, message)
         })?;
         end = stop.next_multiple_of(BLOCK);
+        check_name(&entry).map_err(|message| DatasetError::layout(path, message))?;
         if !entry.header().entry_type().is_file() {
             continue;
         }
         let name = entry_name(&entry);
         let Some((key, extension)) = key_and_extension(&name) else { continue };
+        if index.extensions.len() < EXTENSIONS && !index.extensions.contains(&extension) {
+            index.extensions.insert(extension.clone());
+        }
         let image = IMAGE_EXTENSIONS.contains(&extension.as_str());
         let label = LABELS.iter().position(|(name, _)| *name == extension);
         if !image && label.is_none() {
@@ -106,18 +122,28 @@ pub(crate) fn index(
             sample.image = Some((offset, size, extension));
         }
     }
-    let mut index = Index::default();
     if end == 0 && length != 0 && samples.is_empty() && !ends_with_zeros(file, length) {
         return Err(DatasetError::shard(path, "expected a tar file, got something else"));
     }
-    if !has_end_marker(file, end, length) {
+    let whole = has_end_marker(file, end, length);
+    if !whole {
         index.problems.push(Problem::new(format!(
             "{}: no end marker: the file may be cut short",
             path.display()
         )));
     }
-    for (key, sample) in samples {
+    let cut = |key: &str, what: &str| {
+        let message = format!(
+            "truncated: it has no end marker, and its sample `{key}` {what}; the file has {length} bytes"
+        );
+        DatasetError::shard(path, message)
+    };
+    let last = samples.len().saturating_sub(1);
+    for (number, (key, sample)) in samples.into_iter().enumerate() {
         let Some((offset, length, _)) = sample.image else {
+            if !whole && number == last {
+                return Err(cut(&key, "has a label but no image"));
+            }
             // A lone `.json` or `.txt` is no sample: shards carry notes too.
             if sample.labels[0].is_some() {
                 index.problems.push(Problem::new(format!(
@@ -127,6 +153,9 @@ pub(crate) fn index(
             }
             continue;
         };
+        if !whole && sample.labels.iter().all(Option::is_none) {
+            return Err(cut(&key, "has an image but no label"));
+        }
         let label = read_label(file, &sample, names)
             .map_err(|message| DatasetError::sample(path, key.as_str(), message))?;
         index.entries.push(Entry { key, label, at: Location::Shard { shard, offset, length } });
@@ -134,9 +163,27 @@ pub(crate) fn index(
     Ok(index)
 }
 
-/// The entry's path as text; bytes that are not UTF-8 become �.
+/// The entry's path as text, without a leading `./`; bytes that are not UTF-8 become �.
 fn entry_name<R: std::io::Read>(entry: &tar::Entry<'_, R>) -> String {
     String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_string()
+}
+
+/// Refuses names that would lead out of the folder a tar is unpacked into. Nothing is unpacked
+/// here, but whoever packs images has no use for them.
+fn check_name<R: std::io::Read>(entry: &tar::Entry<'_, R>) -> Result<(), String> {
+    let name = entry.path_bytes();
+    let got = if name.starts_with(b"/") {
+        "an absolute one"
+    } else if name.split(|&byte| byte == b'/').any(|part| part == b"..") {
+        "one with `..`"
+    } else {
+        return Ok(());
+    };
+    Err(format!(
+        "cannot index its member `{}`: expected a name within the archive (relative, without `..`), \
+         got {got}; take the shard from a source that you trust, or pack it again with plain names",
+        String::from_utf8_lossy(&name)
+    ))
 }
 
 /// The label by the surest part of a sample that has one.
@@ -292,6 +339,51 @@ pub(crate) mod tests {
         assert!(label(&[("s1.txt", b"a caption")]).unwrap_err().contains("`a caption`"));
         assert!(label(&[("s1.json", b"{}")]).unwrap_err().contains("class_name"));
         assert!(label(&[("s1.json", b"{")]).unwrap_err().contains("`.json`"));
+    }
+
+    /// Names as no writer of this crate's would let them pass.
+    fn tar_of_raw_names(names: &[&str]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for name in names {
+            let mut header = tar::Header::new_gnu();
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(1);
+            header.set_cksum();
+            builder.append(&header, &b"1"[..]).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn names_that_lead_out_of_the_archive_are_refused() {
+        for (name, got) in [
+            ("/abs/s1.png", "an absolute one"),
+            ("../../s1.png", "one with `..`"),
+            ("a/../s1.cls", "one with `..`"),
+            ("../notes", "one with `..`"),
+        ] {
+            let said = error(&tar_of_raw_names(&["s0.png", "s0.cls", name]));
+            assert!(said.contains(&format!("member `{name}`")) && said.contains(got), "{said}");
+        }
+        let plain =
+            ["./", "./a../s1.png", "./a../s1.cls", "..s2.png", "...", "a..b/s3.png", "a..b/s3.cls"];
+        let index = indexed(&tar_of_raw_names(&plain)).unwrap();
+        let keys: Vec<&str> = index.entries.iter().map(|entry| entry.key.as_str()).collect();
+        assert_eq!(keys, ["a../s1", "a..b/s3"]);
+    }
+
+    #[test]
+    fn a_file_cut_within_a_sample_is_truncated() {
+        let whole = tar(&[("s1.png", b"x"), ("s1.cls", b"1"), ("s2.png", b"x"), ("s2.cls", b"1")]);
+        // Within the padding of the image, after it, within the label's header.
+        for cut in [2560 + 512 + 1, 3072, 3073, 3500] {
+            let said = error(&whole[..cut]);
+            assert!(said.contains("truncated") && !said.contains("expected"), "{cut}: {said}");
+        }
+        assert!(error(&whole[..3072]).contains("`s2` has an image but no label"));
+        let label_first = tar(&[("s1.cls", b"1"), ("s1.png", b"x"), ("s2.cls", b"1")]);
+        let n = label_first.len() - 1024;
+        assert!(error(&label_first[..n]).contains("`s2` has a label but no image"));
     }
 
     #[test]

@@ -68,6 +68,8 @@ fn what_does_not_fit_is_refused() {
     write(dir.path(), "test/1.tar", &tar(&[]));
     write(dir.path(), "test/0.tar", &tar(&[]));
     fails("tar shards without any");
+    write(dir.path(), "test/1.tar", &tar(&[("s0.input.png", b"x"), ("s0.cls", b"0")]));
+    fails("got members that end in `.cls`, `.input.png`");
     write(dir.path(), "dataset_type.txt", b"retrieval");
     fails("got `retrieval`");
     fs::remove_file(dir.path().join("dataset_type.txt")).unwrap();

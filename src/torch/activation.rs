@@ -103,8 +103,7 @@ impl TorchEngine {
             if !steer.go_on(probe.images as f64 / images.len() as f64) {
                 return Ok(None);
             }
-            let pixels = inputs.cache.pixels(id, dataset, batch);
-            let pixels = pixels.map_err(|error| EngineError::Data(error.to_string()))?;
+            let pixels = inputs.pixels(id, batch).map_err(EngineError::Data)?;
             let labels: Vec<usize> = batch.iter().map(|&image| dataset.label(image)).collect();
             let hits = ours.hits(&pixels, &labels).map_err(wrong)?;
             let others = others.hits(&pixels, &labels).map_err(wrong)?;

@@ -140,10 +140,7 @@ impl TorchEngine {
                 )
             })?;
         let images = &order[..order.len().min(statistics::IMAGES)];
-        let pixels = inputs
-            .cache
-            .pixels(DatasetId(index as _), dataset, images)
-            .map_err(|error| EngineError::Data(error.to_string()))?;
+        let pixels = inputs.pixels(DatasetId(index as _), images).map_err(EngineError::Data)?;
         self.model
             .recompute_statistics(&pixels)
             .map_err(|error| EngineError::Fatal(error.to_string()))?;
@@ -336,10 +333,7 @@ impl Engine for TorchEngine {
         if images.is_empty() {
             return Ok(BatchOutcome::default());
         }
-        let fetch = |images: &[usize]| {
-            let pixels = inputs.cache.pixels(id, dataset, images);
-            pixels.map_err(|error| EngineError::Data(error.to_string()))
-        };
+        let fetch = |images: &[usize]| inputs.pixels(id, images).map_err(EngineError::Data);
         let spot = Spot {
             dataset: id,
             positions: positions.clone(),

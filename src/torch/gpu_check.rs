@@ -163,10 +163,7 @@ fn measure(
         let total = loaded.order.len();
         for start in (0..total).step_by(LARGEST_ROUND) {
             let end = total.min(start + LARGEST_ROUND);
-            inputs
-                .cache
-                .pixels(id, &loaded.dataset, &loaded.order[start..end])
-                .map_err(|error| EngineError::Data(error.to_string()))?;
+            inputs.pixels(id, &loaded.order[start..end]).map_err(EngineError::Data)?;
             if let (false, Some(&alpha)) = (warm, points.first()) {
                 engine.set_point(alpha, &Variant::dense())?;
                 engine.evaluate(id, start..end.min(start + batch))?;

@@ -166,10 +166,7 @@ impl TorchEngine {
                 let end = loaded.order.len();
                 EngineError::Cell(format!("{doing}: expected positions under {end}, got {range:?}"))
             })?;
-            let pixels = inputs
-                .cache
-                .pixels(id, &loaded.dataset, images)
-                .map_err(|error| EngineError::Data(error.to_string()))?;
+            let pixels = inputs.pixels(id, images).map_err(EngineError::Data)?;
             let labels: Vec<usize> =
                 images.iter().map(|&image| loaded.dataset.label(image)).collect();
             runner.add_batch(&pixels, &labels).map_err(fail)?;

@@ -197,7 +197,7 @@ fn split_folder(path: &Path, tars: Vec<PathBuf>) -> Result<Found, DatasetError> 
             (0..count.min(1 << 20)).map(|i| path.join(format!("{i}.tar"))).collect();
         if let Some(missing) = named.iter().find(|shard| !shard.is_file()) {
             let message = format!(
-                "expected the {} that nshards.txt names, got {} of them; copy or download the dataset again",
+                "expected the {} that nshards.txt names, got {} of them",
                 plural::counted(count, "shard"),
                 named.iter().filter(|shard| shard.is_file()).count()
             );
@@ -310,7 +310,8 @@ mod tests {
         assert_eq!(names(&found), ["0.tar", "1.tar"]);
         assert_eq!(found.problems.len(), 1);
         fs::write(dir.path().join("test/nshards.txt"), "4").unwrap();
-        assert!(find(dir.path()).unwrap_err().to_string().contains("got 3 of them"));
+        let said = find(dir.path()).unwrap_err().to_string();
+        assert!(said.ends_with("names, got 3 of them; copy or download it again"), "{said}");
         fs::write(dir.path().join("test/nshards.txt"), "many").unwrap();
         assert!(find(dir.path()).unwrap_err().to_string().contains("`many`"));
     }

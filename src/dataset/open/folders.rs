@@ -33,6 +33,7 @@ pub(super) fn open(
     let mut folder = folder::list(roots, &spec.path)?;
     folder.refuse_empty(&spec.path)?;
     problems.append(&mut folder.problems);
+    problems.extend(objectnet::unmapped(&folder.names).map(Problem::new));
     let numbers = folder.numeric.then(|| v2(spec, &folder)).flatten();
     if let Some(imagenet) = numbers {
         folder.label_by_number();

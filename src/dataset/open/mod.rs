@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::error;
 use super::imagenet::{self, ImageNetId};
 use super::parquet::Table;
 use super::{
@@ -165,12 +166,12 @@ impl Dataset {
             return Err(DatasetError::layout(inner.path, message));
         }
         if !skipped.is_empty() {
-            let names: Vec<String> = skipped.iter().map(|image| image.key.clone()).collect();
+            let names = skipped.iter().map(|image| format!("`{}`", image.key));
             inner.problems.push(Problem::new(format!(
                 "{} cannot be read and {} left out, as the spec allows: {}",
-                counted(names.len(), "image"),
-                either(&names.len(), "is", "are"),
-                few(&names)
+                counted(skipped.len(), "image"),
+                either(&skipped.len(), "is", "are"),
+                error::first(names, skipped.len(), error::NAMED)
             )));
         }
         Ok(Self(Arc::new(inner)))

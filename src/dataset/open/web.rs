@@ -1,14 +1,14 @@
 //! WebDataset shards, all of them together.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::{Gathered, Named, check_labels};
 use crate::dataset::error::open_file;
-use crate::dataset::{DatasetError, Entry, Problem, imagenet, shards};
+use crate::dataset::{DatasetError, Entry, IMAGE_EXTENSIONS, Problem, few, imagenet, shards};
 use crate::sweep::spec::DatasetSpec;
 
 /// WebDataset: labels are numbers, class names lie beside the shards.
@@ -52,6 +52,7 @@ fn open_shards(
     let distinct =
         opened.iter().flat_map(|(index, _)| &index.entries).all(|entry| keys.insert(&entry.key));
     let (mut entries, mut files) = (Vec::new(), Vec::new());
+    let mut extensions = BTreeSet::new();
     for ((mut index, file), path) in opened.into_iter().zip(paths) {
         problems.append(&mut index.problems);
         if !distinct {
@@ -59,7 +60,24 @@ fn open_shards(
             index.entries.iter_mut().for_each(|e| e.key = format!("{stem}/{}", e.key));
         }
         entries.append(&mut index.entries);
+        extensions.append(&mut index.extensions);
         files.push((path.clone(), file));
     }
-    Ok((entries, files))
+    match paths.first() {
+        Some(first) if entries.is_empty() && !extensions.is_empty() => {
+            Err(no_samples(first, extensions))
+        }
+        _ => Ok((entries, files)),
+    }
+}
+
+/// Members, but no sample among them.
+fn no_samples(first: &Path, extensions: BTreeSet<String>) -> DatasetError {
+    let found: Vec<String> = extensions.into_iter().map(|it| format!(".{it}")).collect();
+    let message = format!(
+        "expected samples of an image (.{}) and a label (.cls, .json or .txt) under one name, got members that end in {}: an ending begins at the first dot of a name; rename them in the shards",
+        IMAGE_EXTENSIONS.join(", ."),
+        few(&found)
+    );
+    DatasetError::layout(first, message)
 }

@@ -73,6 +73,20 @@ impl Labels {
     }
 }
 
+/// Why a file cannot be used.
+enum Fault {
+    /// It is not what it claims to be, or of a kind that is not read.
+    File(String),
+    /// A row without a usable label: the file may be sound.
+    Label(String),
+}
+
+impl<T: Into<String>> From<T> for Fault {
+    fn from(message: T) -> Self {
+        Self::File(message.into())
+    }
+}
+
 /// What a spec says of the columns.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Asked<'a> {
@@ -84,15 +98,15 @@ impl Table {
     /// Opens a file and finds every image in it.
     ///
     /// # Errors
-    /// When the file is no parquet file, is cut short, contradicts itself, or
-    /// has no usable columns.
+    /// When the file is no parquet file, is cut short, contradicts itself, has
+    /// no usable columns, or a row without a label.
     pub fn open(path: &Path, asked: Asked<'_>) -> Result<(Self, Labels), DatasetError> {
         let file = open_file(path)?;
         let length = file.metadata().map_err(DatasetError::read(path))?.len();
         let source = Arc::new(Source { file, length });
         let wrong = |message: String| DatasetError::layout(path, message);
         pages::check_footer(&source).map_err(wrong)?;
-        let opened = quiet(|| -> Result<_, String> {
+        let opened = quiet(|| -> Result<_, Fault> {
             let meta = ParquetMetaDataReader::new()
                 .parse_and_finish(source.as_ref())
                 .map_err(|error| in_words(&error))?;
@@ -109,8 +123,15 @@ impl Table {
             let labels = table.index()?;
             Ok((table, labels))
         });
-        opened.unwrap_or_else(|| Err("its headers are damaged".into())).map_err(|message| {
-            wrong(format!("{message} (parquet); write or download the file again if it is damaged"))
+        opened.unwrap_or_else(|| Err("its headers are damaged".into())).map_err(|fault| {
+            wrong(match fault {
+                Fault::File(message) => format!(
+                    "{message} (parquet); write or download the file again if it is damaged"
+                ),
+                Fault::Label(message) => {
+                    format!("{message}; choose another split, or another column by `label_column`")
+                }
+            })
         })
     }
 
@@ -167,7 +188,7 @@ impl Table {
     }
 
     /// Finds the pages of images and reads all labels.
-    fn index(&mut self) -> Result<Labels, String> {
+    fn index(&mut self) -> Result<Labels, Fault> {
         let mut labels = match self.columns.kind {
             LabelKind::Text => Labels::Words(Vec::new()),
             _ => Labels::Numbers(Vec::new()),
@@ -182,10 +203,10 @@ impl Table {
                 if held == rows {
                     return Ok(pages);
                 }
-                Err(format!(
+                Err(Fault::File(format!(
                     "row group {number} claims {}, its {what} are {held}",
                     counted(rows, "row")
-                ))
+                )))
             };
             let images = walk(self.columns.image, "images", false)?;
             places.extend(images.iter().filter(|page| page.rows > 0).map(|&page| Place {
@@ -217,7 +238,7 @@ impl Table {
         rows: usize,
         pages: &[Page],
         labels: &mut Labels,
-    ) -> Result<(), String> {
+    ) -> Result<(), Fault> {
         if rows == 0 {
             return Ok(());
         }
@@ -235,35 +256,42 @@ impl Table {
             Labels::Numbers(all) => all.len(),
             Labels::Words(all) => all.len(),
         };
+        let unusable = |i: usize, got: &str| {
+            let expected = match self.columns.kind {
+                LabelKind::Text => "a class name",
+                _ => "a class number from 0",
+            };
+            Fault::Label(format!(
+                "row {} of the column `{}`: expected {expected} as label, got {got}",
+                before + i,
+                self.columns.label_name
+            ))
+        };
         let number = |i: usize, value: i64| {
             u32::try_from(value).map_err(|_| match value {
-                -1 => format!(
-                    "row {}: the label is -1, which stands for none: this split has no labels",
-                    before + i
-                ),
-                _ => format!("row {}: expected a label from 0, got {value}", before + i),
+                -1 => unusable(i, "-1, which marks a split without labels"),
+                _ => unusable(i, &value.to_string()),
             })
         };
-        let name = &self.columns.label_name;
+        let null = |i: usize| unusable(i, "null, which marks a split without labels");
         match (self.columns.kind, labels) {
             (LabelKind::Int32, Labels::Numbers(all)) => {
-                let values = self.values::<Int32Type>(group, column, rows, locations, name)?;
+                let values = self.values::<Int32Type>(group, column, rows, locations, null)?;
                 for (i, value) in values.into_iter().enumerate() {
                     all.push(number(i, value.into())?);
                 }
             }
             (LabelKind::Int64, Labels::Numbers(all)) => {
-                let values = self.values::<Int64Type>(group, column, rows, locations, name)?;
+                let values = self.values::<Int64Type>(group, column, rows, locations, null)?;
                 for (i, value) in values.into_iter().enumerate() {
                     all.push(number(i, value)?);
                 }
             }
             (_, Labels::Words(all)) => {
-                let values = self.values::<ByteArrayType>(group, column, rows, locations, name)?;
+                let values = self.values::<ByteArrayType>(group, column, rows, locations, null)?;
                 for (i, value) in values.iter().enumerate() {
-                    let text = value.as_utf8().map_err(|_| {
-                        format!("row {}: expected a label in UTF-8, got other bytes", before + i)
-                    })?;
+                    let text =
+                        value.as_utf8().map_err(|_| unusable(i, "bytes that are not UTF-8"))?;
                     all.push(text.to_string());
                 }
             }
@@ -272,15 +300,15 @@ impl Table {
         Ok(())
     }
 
-    /// All values of a column of one row group; none may be null.
+    /// All values of a column of one row group; `null` is the error for a row that has none.
     fn values<T: DataType>(
         &self,
         group: usize,
         column: usize,
         rows: usize,
         locations: Vec<PageLocation>,
-        name: &str,
-    ) -> Result<Vec<T::T>, String> {
+        null: impl Fn(usize) -> Fault,
+    ) -> Result<Vec<T::T>, Fault> {
         let mut reader = self.reader::<T>(group, column, rows, locations)?;
         let (mut values, mut levels) = (Vec::new(), Vec::new());
         while values.len() < rows {
@@ -291,15 +319,13 @@ impl Table {
                 .read_records(step, Some(&mut levels), None, &mut values)
                 .map_err(|error| in_words(&error))?;
             if read == 0 {
-                return Err(format!(
-                    "column `{name}` ends after {before} of {}",
-                    counted(rows, "row")
-                ));
+                let message = format!("the labels end after {before} of {}", counted(rows, "row"));
+                return Err(Fault::File(message));
             }
             if values.len() - before < read {
                 let most = levels.iter().max().copied().unwrap_or(0);
-                let null = levels.iter().position(|&level| level < most).unwrap_or(0);
-                return Err(format!("column `{name}` has no value in row {}", before + null));
+                let first = levels.iter().position(|&level| level < most).unwrap_or(0);
+                return Err(null(before + first));
             }
         }
         Ok(values)

@@ -5,6 +5,7 @@
 mod head;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -294,6 +295,15 @@ impl Inputs {
             }
             other => other.to_string(),
         })
+    }
+
+    /// Decodes images at these places of a dataset's order in the background, on as many threads.
+    pub fn look_ahead(&self, id: DatasetId, positions: Range<usize>, threads: usize) {
+        if let Some(LoadedDataset { dataset, order, .. }) = self.dataset(id)
+            && let Some(images) = order.get(positions)
+        {
+            self.cache.prefetch(id, dataset, images, threads);
+        }
     }
 
     /// The dataset with this id; ids come from the spec's order.

@@ -37,6 +37,25 @@ fn every_point_and_dataset_is_what_the_definition_says() {
     assert!(hits > 5 && hits < 185, "{hits} hits prove nothing");
 }
 
+/// What is announced is in memory before it is asked for, and the same.
+#[test]
+fn images_are_decoded_ahead() {
+    let world = world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);
+    let mut engine = engine(&world);
+    let expected = measure(&mut engine, 0.3, 0);
+    let mut engine = self::engine(&world);
+    let cache = Arc::clone(&engine.inputs().cache);
+    let wanted = 24 * cache.preprocess().bytes();
+    assert_eq!(cache.bytes(), 0);
+    engine.upcoming(DatasetId(0), 0..24);
+    engine.upcoming(DatasetId(0), 20..30);
+    while cache.bytes() < wanted {
+        std::thread::yield_now();
+    }
+    assert_eq!(measure(&mut engine, 0.3, 0), expected);
+    assert_eq!(cache.bytes(), wanted, "nothing twice, nothing beyond the order");
+}
+
 #[test]
 fn order_and_batches_change_nothing() {
     let world = world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);

@@ -210,19 +210,30 @@ impl PixelCache {
         Survey { failed, tried: tried.len() }
     }
 
-    /// Decodes some images in the background, on one thread of low priority:
-    /// meant for the next round while this one is measured. Returns at once.
-    pub fn prefetch(self: &Arc<Self>, id: DatasetId, dataset: &Dataset, images: &[usize]) {
+    /// Decodes some images in the background, on `threads` of low priority: meant for the next round
+    /// while this one is measured. Returns at once. How many threads the first call decides.
+    pub fn prefetch(
+        self: &Arc<Self>,
+        id: DatasetId,
+        dataset: &Dataset,
+        images: &[usize],
+        threads: usize,
+    ) {
         let sender = self.ahead.get_or_init(|| {
             let (sender, jobs) = channel::<Job>();
             let work = move || {
-                yield_to_others();
+                let pool = rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .thread_name(|_| "decode-ahead".into())
+                    .start_handler(|_| yield_to_others())
+                    .build();
+                // Without them images are decoded when they are needed.
+                let Ok(pool) = pool else { return };
                 for job in jobs {
-                    job.cache.run_ahead(job.id, &job.dataset, &job.images);
+                    pool.install(|| job.cache.run_ahead(job.id, &job.dataset, &job.images));
                 }
             };
-            // Without the thread images are decoded when they are needed.
-            let _ = std::thread::Builder::new().name("decode-ahead".into()).spawn(work);
+            let _ = std::thread::Builder::new().name("look-ahead".into()).spawn(work);
             sender
         });
         let images = images.to_vec();
@@ -230,19 +241,19 @@ impl PixelCache {
         let _ = sender.send(job);
     }
 
-    /// One image after the other, at most half the budget: what is decoded
-    /// ahead must not push out what is in use.
+    /// In order, at most half the budget: what is decoded ahead must not push out
+    /// what is in use.
     fn run_ahead(&self, id: DatasetId, dataset: &Dataset, images: &[usize]) {
-        let most = self.budget / 2 / self.preprocess.bytes();
-        for &image in images.iter().take(most) {
+        let most = images.len().min(self.budget / 2 / self.preprocess.bytes());
+        images[..most].par_iter().with_max_len(1).for_each(|&image| {
             let mut state = self.lock();
             if state.slots.contains_key(&(id, image)) {
-                continue;
+                return;
             }
             state.slots.insert((id, image), Slot::Busy);
             drop(state);
             self.store(id, vec![(image, self.decode_one(dataset, image))]);
-        }
+        });
     }
 
     /// Decodes images that this thread has marked as busy.
@@ -448,7 +459,7 @@ mod tests {
                 scope.spawn(move || {
                     for i in 0..50 {
                         let want = [(i + turn) % 7, (i * turn) % 7];
-                        cache.prefetch(ID, data, &[(i + 1) % 7]);
+                        cache.prefetch(ID, data, &[(i + 1) % 7], 2);
                         let got = values(&cache.pixels(ID, data, &want).unwrap());
                         assert_eq!(got, want.map(|i| 10 * i as u8));
                     }

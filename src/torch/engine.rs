@@ -267,6 +267,17 @@ impl Engine for TorchEngine {
         memory::notes().into_iter().chain(self.inputs.cache.remark()).collect()
     }
 
+    fn upcoming(&mut self, dataset: DatasetId, positions: Range<usize>) {
+        // Beside a GPU the processor has little else to do; else it takes what measuring leaves.
+        let threads = match self.model.device() {
+            device if device.is_cuda() => {
+                std::thread::available_parallelism().map_or(1, usize::from)
+            }
+            _ => 1,
+        };
+        self.inputs.look_ahead(dataset, positions, threads);
+    }
+
     fn set_point(&mut self, alpha: Alpha, variant: &Variant) -> Result<(), EngineError> {
         if self.at.as_ref().is_some_and(|at| at.alpha == alpha && at.variant == *variant) {
             return Ok(());

@@ -90,19 +90,17 @@ pub fn describe_pair(
             let head = head.map(|head| (head.classes, head.bias));
             let with_text = a.has_text() && b.has_text();
             let layers = layers(&dims, Granularity::Block, head, with_text);
-            let all: Vec<String> = layers.iter().flat_map(|l| l.tensors.clone()).collect();
             // Heads of different lengths cannot be subtracted; `Pair::new` says so below.
             let alike = |name: &str| a.shape(name) == b.shape(name);
             let from = |name: &str| alike(name).then(|| a.get(name)).flatten();
             let to = |name: &str| alike(name).then(|| b.get(name)).flatten();
-            description.overall = distance(&all, from, to);
-            description.identical =
-                description.overall.is_some_and(|all| all.moved == 0.0 && all.not_finite == 0);
+            let forget = |name: &str| [&a, &b].into_iter().for_each(|file| file.forget(name));
             description.unchanged = unchanged(&a, &b);
             description.layers = layers
                 .into_iter()
                 .map(|layer| {
                     let distance = distance(&layer.tensors, from, to);
+                    layer.tensors.iter().for_each(|name| forget(name));
                     LayerMoved {
                         name: layer.name,
                         parameters: layer.parameters,
@@ -111,6 +109,10 @@ pub fn describe_pair(
                     }
                 })
                 .collect();
+            let moved = description.layers.iter().filter_map(|layer| layer.distance);
+            description.overall = moved.reduce(Distance::together);
+            description.identical =
+                description.overall.is_some_and(|all| all.moved == 0.0 && all.not_finite == 0);
         }
         Err(error) => description.problem = Some(error.to_string()),
     }
@@ -142,9 +144,13 @@ fn unchanged(a: &Checkpoint, b: &Checkpoint) -> Vec<String> {
     let names: Vec<&str> = a.names().filter(|name| *name != "logit_scale").collect();
     names
         .into_par_iter()
-        .filter(|name| match (a.get(name), b.get(name)) {
-            (Some(a), Some(b)) => a.same_values(&b),
-            _ => false,
+        .filter(|name| {
+            let same = match (a.get(name), b.get(name)) {
+                (Some(a), Some(b)) => a.same_values(&b),
+                _ => false,
+            };
+            [a, b].into_iter().for_each(|file| file.forget(name));
+            same
         })
         .map(str::to_string)
         .collect()

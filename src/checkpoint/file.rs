@@ -369,6 +369,16 @@ impl Checkpoint {
         self.get(name)?.first_not_finite()
     }
 
+    /// Lets a tensor's bytes leave memory until they are read again.
+    pub(super) fn forget(&self, name: &str) {
+        let recipe = self.names.recipes.get(name);
+        for (tensor, map) in
+            recipe.into_iter().flat_map(Recipe::sources).filter_map(|s| self.own(s))
+        {
+            map.forget(tensor.bytes());
+        }
+    }
+
     /// Patches along one side of the image in the file, whatever it was resized
     /// to; `None` where positions are no square with a class token.
     #[must_use]

@@ -189,20 +189,24 @@ pub fn distance<'a>(
 /// Sums of squares of the difference and of the first, and how many values
 /// were not finite.
 fn squares(a: &TensorView<'_>, b: &TensorView<'_>) -> (f64, f64, u64) {
-    let (mut moved, mut norm, mut bad) = (0.0_f64, 0.0_f64, 0);
+    // Many sums side by side, so that a processor adds several at once.
+    const SIDE_BY_SIDE: usize = 8;
+    let (mut moved, mut norm) = ([0.0_f64; SIDE_BY_SIDE], [0.0_f64; SIDE_BY_SIDE]);
+    let mut bad = 0;
     a.zip_runs_f32(b, |xs, ys| {
-        for (x, y) in xs.iter().zip(ys) {
-            let (x, y) = (f64::from(*x), f64::from(*y));
-            if x.is_finite() && y.is_finite() {
-                moved += (y - x) * (y - x);
-                norm += x * x;
-            } else {
-                bad += 1;
+        for (xs, ys) in xs.chunks(SIDE_BY_SIDE).zip(ys.chunks(SIDE_BY_SIDE)) {
+            for (at, (x, y)) in xs.iter().zip(ys).enumerate() {
+                // What is not finite is counted, and adds nothing.
+                let fine = x.is_finite() & y.is_finite();
+                let (x, y) = if fine { (f64::from(*x), f64::from(*y)) } else { (0.0, 0.0) };
+                moved[at] += (y - x) * (y - x);
+                norm[at] += x * x;
+                bad += u64::from(!fine);
             }
         }
         true
     });
-    (moved, norm, bad)
+    (moved.iter().sum(), norm.iter().sum(), bad)
 }
 
 #[cfg(test)]

@@ -40,10 +40,10 @@ fn every_point_and_dataset_is_what_the_definition_says() {
 /// What is announced is in memory before it is asked for, and the same.
 #[test]
 fn images_are_decoded_ahead() {
-    let world = world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);
+    let make = || world(&[image_tower(1), text_tower(3)], &[image_tower(2)]);
+    let expected = measure(&mut engine(&make()), 0.3, 0);
+    let world = make();
     let mut engine = engine(&world);
-    let expected = measure(&mut engine, 0.3, 0);
-    let mut engine = self::engine(&world);
     let cache = Arc::clone(&engine.inputs().cache);
     let wanted = 24 * cache.preprocess().bytes();
     assert_eq!(cache.bytes(), 0);

@@ -226,6 +226,11 @@ fn objectnet_without_its_mappings_is_told() {
         assert!(whole.contains(part), "{whole}");
     }
     assert!(told(&folders[..120]).unwrap().contains("120 of ObjectNet's 313"));
+    // The archive's own folder would be one class, `images`.
+    let archive = tempfile::tempdir().unwrap();
+    folders.iter().for_each(|name| write(archive.path(), &format!("images/{name}/1.png"), DOT));
+    let refused = Dataset::open(&spec(archive.path())).unwrap_err().to_string();
+    assert!(refused.contains("ObjectNet's archive without its mappings"), "{refused}");
     // Things of a house are in other datasets too.
     assert_eq!(told(&folders[..40]), None);
     let others: Vec<String> = (0..100).map(|i| format!("thing {i}")).collect();

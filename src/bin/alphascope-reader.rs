@@ -1,8 +1,11 @@
 //! `alphascope` without libtorch, for commands that only read files. It is started by `alphascope`
 //! (see `alphascope::handover`), never by hand.
 
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use alphascope_reader::{cli, handover};
@@ -16,18 +19,30 @@ fn main() -> ExitCode {
 }
 
 /// Hands the command back to the program beside this one: it is of another build.
-fn back(arguments: &[std::ffi::OsString]) -> ExitCode {
-    let handed = |word: &&std::ffi::OsString| !word.as_encoded_bytes().starts_with(b"--build=");
-    let path = std::env::current_exe().unwrap_or_default();
-    let path = path.to_string_lossy();
-    let program = PathBuf::from(path.strip_suffix("-reader").unwrap_or("alphascope"));
-    let (name, value) = handover::OFF.split_once('=').unwrap_or_default();
-    let mut command = Command::new(&program);
-    command.args(arguments.iter().skip(1).filter(handed)).env(name, value);
-    if let Some(name) = arguments.first() {
+fn back(arguments: &[OsString]) -> ExitCode {
+    let mut typed = arguments.iter();
+    let name = typed.next();
+    let handed = |word: &OsString| word.as_bytes().starts_with(b"--build=");
+    let typed = typed
+        .as_slice()
+        .split_first()
+        .filter(|(first, _)| handed(first))
+        .map_or(typed.as_slice(), |(_, rest)| rest);
+    let own = std::env::current_exe().unwrap_or_default();
+    let program =
+        own.as_os_str().as_bytes().strip_suffix(handover::SUFFIX).unwrap_or(b"alphascope");
+    let program = Path::new(OsStr::from_bytes(program));
+    let (variable, value) = handover::OFF.split_once('=').unwrap_or_default();
+    let mut command = Command::new(program);
+    command.args(typed).env(variable, value);
+    if let Some(name) = name {
         command.arg0(name);
     }
     let error = command.exec();
-    eprintln!("error: cannot start {}: {error}; start `alphascope` itself", program.display());
+    let _ = writeln!(
+        std::io::stderr(),
+        "error: cannot start {}: {error}; start `alphascope` itself",
+        program.display()
+    );
     ExitCode::from(2)
 }

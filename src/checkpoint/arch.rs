@@ -286,6 +286,14 @@ impl Dims {
         let name = "visual.positional_embedding";
         let (positions, _) = matrix(name, "[1 + grid², width]")?;
         let grid = square(positions).map_err(|message| wrong(name, message))?;
+        if file.lacks_projection() {
+            return Err(wrong(
+                "visual.proj",
+                "expected it in a CLIP, it is not there: as the fine-tuned end of a pair this file has \
+                 the zero-shot file's; else use a complete checkpoint"
+                    .into(),
+            ));
+        }
         let (_, embed) = matrix("visual.proj", "[width, embedding]")?;
         let tower = "visual.transformer.resblocks.";
         let (mlp_width, _) = matrix(&format!("{tower}0.mlp.c_fc.weight"), "[MLP width, width]")?;

@@ -319,6 +319,13 @@ impl Checkpoint {
         self.names().any(|name| name.starts_with("transformer."))
     }
 
+    /// True for an image tower that was saved without the projection of its features: a
+    /// fine-tuned end may be one.
+    #[must_use]
+    pub fn lacks_projection(&self) -> bool {
+        self.has("visual.class_embedding") && !self.has("visual.proj")
+    }
+
     /// Shape in canonical packing, without touching the tensor's bytes.
     #[must_use]
     pub fn shape(&self, name: &str) -> Option<&[usize]> {

@@ -55,6 +55,8 @@ pub struct Description {
     pub unreadable: usize,
     /// The first of them, with the reason.
     pub unreadable_names: Vec<Unreadable>,
+    /// Whether every image was decoded, and all that cannot be are named.
+    pub every: bool,
     /// What else is odd.
     pub problems: Vec<Problem>,
 }
@@ -178,7 +180,11 @@ impl Description {
             decoded: full.len(),
             sizes,
             unreadable: bad.len(),
-            unreadable_names: bad.into_iter().take(NAMED).collect(),
+            unreadable_names: match depth {
+                Depth::Every => bad,
+                Depth::Sample => bad.into_iter().take(NAMED).collect(),
+            },
+            every: depth == Depth::Every,
             problems: dataset.problems().to_vec(),
         }
     }
@@ -308,8 +314,13 @@ impl fmt::Display for Description {
                 n => format!(" of the {n} looked at; `--every` looks at all"),
             };
             line(f, "unreadable", &format!("{}{of}", counted(self.unreadable, "image")))?;
-            for image in self.unreadable_names.iter().take(3) {
+            let shown = if self.every { self.unreadable } else { 3 };
+            for image in self.unreadable_names.iter().take(shown) {
                 paragraph(f, "", &format!("{}: {}", image.key, image.reason))?;
+            }
+            if self.unreadable > shown {
+                let more = self.unreadable - shown;
+                line(f, "", &format!("… and {more} more; `--every` names all"))?;
             }
         }
         let mut name = "problems";
@@ -384,5 +395,19 @@ mod tests {
         assert_eq!(described.formats["PNG"], 1);
         let all = told(dir.path(), Depth::Every);
         assert_eq!((all.decoded, all.unreadable), (121, 1));
+    }
+
+    #[test]
+    fn all_that_cannot_be_read_are_named_where_every_image_is_decoded() {
+        let dir = folder(1);
+        for i in 0..30 {
+            std::fs::write(dir.path().join(format!("class 00/bad {i:02}.png")), b"no").unwrap();
+        }
+        let some = told(dir.path(), Depth::Sample);
+        assert_eq!((some.unreadable, some.unreadable_names.len()), (30, NAMED));
+        assert!(some.to_string().contains("… and 27 more; `--every` names all"), "{some}");
+        let all = told(dir.path(), Depth::Every);
+        assert_eq!(all.unreadable_names.len(), 30);
+        assert!(all.to_string().contains("bad 29.png") && !all.to_string().contains(" more;"));
     }
 }

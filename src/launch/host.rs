@@ -1,5 +1,6 @@
 //! What the screen asks of the outside, answered by the real thing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Launch, LaunchError, Measure, Request, SPEC_FILE};
@@ -142,8 +143,11 @@ impl Host for Outside {
     }
 
     fn checkpoint(&self, path: &Path) -> Result<FileFacts, String> {
-        let it = checkpoint::describe(path).map_err(|error| error.to_string())?;
-        Ok(facts(&it))
+        checkpoint::describe(path).map(|it| facts(&it)).or_else(|error| {
+            // A fine-tuned end may be one; what else is wrong with it the pair says.
+            let alone = Checkpoint::open(path).ok().filter(Checkpoint::lacks_projection);
+            alone.map(|file| facts_alone(&file)).ok_or_else(|| error.to_string())
+        })
     }
 
     fn compare(&self, zeroshot: &Path, finetuned: &Path) -> Result<PairFacts, String> {
@@ -208,6 +212,19 @@ fn facts(it: &checkpoint::Description) -> FileFacts {
         bytes: it.bytes,
         tensors: it.tensors,
         detail,
+    }
+}
+
+/// Of an image tower without its projection.
+fn facts_alone(file: &Checkpoint) -> FileFacts {
+    let dtypes: BTreeSet<_> = file.names().filter_map(|name| file.dtype(name)).collect();
+    let dtypes: Vec<&str> = dtypes.into_iter().map(checkpoint::Dtype::name).collect();
+    FileFacts {
+        architecture: "image tower alone".into(),
+        dtype: dtypes.join(" + "),
+        bytes: file.bytes(),
+        tensors: file.names().count(),
+        detail: format!("{}, {}, for a fine-tuned end", file.container(), file.dialect()),
     }
 }
 

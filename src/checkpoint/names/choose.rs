@@ -14,7 +14,7 @@ pub(super) struct Tower<'a> {
 }
 
 /// Most CLIPs that are weighed against each other.
-const MAX_TOWERS: usize = 64;
+pub(super) const MAX_TOWERS: usize = 64;
 
 /// Why no model of a file is taken.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! of ImageNet's relatives they are.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Gathered, Named};
 use crate::dataset::folder::{self, Folder};
@@ -34,6 +34,15 @@ pub(super) fn open(
     folder.refuse_empty(&spec.path)?;
     problems.append(&mut folder.problems);
     problems.extend(objectnet::unmapped(&folder.names).map(Problem::new));
+    if folder.names == ["images"]
+        && objectnet::unmapped(&below(&spec.path.join("images"))).is_some()
+    {
+        return Err(DatasetError::layout(
+            &spec.path,
+            "it is ObjectNet's archive without its mappings: give `mappings`, the folder of its four \
+             files, or the path of `images` to measure 313 classes of their own",
+        ));
+    }
     let numbers = folder.numeric.then(|| v2(spec, &folder)).flatten();
     if let Some(imagenet) = numbers {
         folder.label_by_number();
@@ -71,6 +80,12 @@ pub(super) fn open(
     };
     let entries = folder.entries;
     Ok(Gathered { classes, imagenet: Some(ids), benchmark, entries, ..Gathered::default() })
+}
+
+/// Names of the folders in a folder.
+fn below(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
 /// The classes of ImageNetV2's numbered folders; `None` for other numbers.

@@ -34,6 +34,9 @@ pub struct ModelConfig {
     pub resnet: Option<[usize; STAGES]>,
     /// The text tower.
     pub text: TowerConfig,
+    /// True where it says nothing of a text tower, as that of `CLIPVisionModel`: `text` is then
+    /// no more than the default, of the image tower's activation.
+    pub image_alone: bool,
     /// Tokens of a prompt.
     pub context: usize,
     /// Words of the tokenizer.
@@ -118,7 +121,10 @@ impl ModelConfig {
     /// As [`Self::read`].
     pub fn parse(value: &Value) -> Result<Self, String> {
         let top = value.as_object().ok_or("expected a JSON object")?;
-        if top.contains_key("vision_config") || top.contains_key("vision_config_dict") {
+        if is_image_alone(top)
+            || top.contains_key("vision_config")
+            || top.contains_key("vision_config_dict")
+        {
             return hugging_face(top);
         }
         let model = match top.get("model_cfg") {
@@ -165,6 +171,7 @@ impl ModelConfig {
                 activation,
             },
             context: CONTEXT,
+            image_alone: false,
             vocab: VOCABULARY,
             normalize: None,
         }
@@ -196,8 +203,10 @@ impl ModelConfig {
         check("patch", image.patch, self.patch);
         check("image grid", image.grid, self.image_size / self.patch.max(1));
         check("image MLP width", image.mlp_width, self.image.mlp_width);
-        check("embedding", dims.embed, self.embed);
-        if let Some(text) = &dims.text {
+        if !self.image_alone {
+            check("embedding", dims.embed, self.embed);
+        }
+        if let Some(text) = dims.text.as_ref().filter(|_| !self.image_alone) {
             check("text width", text.width, self.text.width);
             check("text layers", text.layers, self.text.layers);
             check("context", text.context, self.context);
@@ -275,6 +284,7 @@ fn open_clip(model: &Object) -> Result<ModelConfig, String> {
             mlp_width: mlp_width(text, text_width)?,
             activation,
         },
+        image_alone: false,
         context: number(text, "context_length", 77)?,
         vocab: number(text, "vocab_size", VOCABULARY)?,
         normalize: None,
@@ -374,7 +384,11 @@ fn hugging_face(top: &Object) -> Result<ModelConfig, String> {
     {
         return Err(format!("field `model_type`: expected `clip`, got `{kind}`"));
     }
-    let vision = tower("vision_config", "vision_config_dict")?;
+    let image_alone = is_image_alone(top);
+    let vision = match image_alone {
+        true => top.clone(),
+        false => tower("vision_config", "vision_config_dict")?,
+    };
     let text = tower("text_config", "text_config_dict")?;
     let read =
         |tower: &Object, place: &str, hidden, mlp, heads_default| -> Result<TowerConfig, String> {
@@ -402,17 +416,29 @@ fn hugging_face(top: &Object) -> Result<ModelConfig, String> {
                 activation,
             })
         };
+    let image = read(&vision, "vision_config", 768, 3072, 12)?;
+    let text_tower = read(&text, "text_config", 512, 2048, 8)?;
     Ok(ModelConfig {
         embed: number(top, "projection_dim", 512)?,
         image_size: number(&vision, "image_size", 224)?,
         patch: number(&vision, "patch_size", 32)?,
-        image: read(&vision, "vision_config", 768, 3072, 12)?,
+        image,
         resnet: None,
-        text: read(&text, "text_config", 512, 2048, 8)?,
+        text: match image_alone {
+            true => TowerConfig { activation: image.activation, ..text_tower },
+            false => text_tower,
+        },
+        image_alone,
         context: number(&text, "max_position_embeddings", 77)?,
         vocab: number(&text, "vocab_size", VOCABULARY)?,
         normalize: None,
     })
+}
+
+/// A configuration of `CLIPVisionModel`, with the image tower's fields at the top.
+fn is_image_alone(top: &Object) -> bool {
+    let kind = top.get("model_type").and_then(Value::as_str);
+    kind == Some("clip_vision_model") && !top.contains_key("vision_config")
 }
 
 fn hugging_face_normalize(preprocessor: &Object) -> Result<Option<Normalization>, String> {

@@ -39,6 +39,8 @@ pub(super) fn resolve(
         }
     }
     agree(files, &found, overrides, asked.is_some())?;
+    // One that knows of both towers comes first.
+    found.sort_by_key(|(config, _)| config.image_alone);
     // The configuration that counts, and the one to take preprocessing from.
     let (config, source) = match (&asked, found.first()) {
         (Some(Asked::Config(config) | Asked::Name(config, _)), _) => (Some(config), Source::Spec),
@@ -54,8 +56,8 @@ pub(super) fn resolve(
         None => None,
         Some(text) => {
             let (heads, source) = match config {
-                Some(config) => (config.text.heads, source.clone()),
-                None => text_heads(files, dims, (text.width, text.layers), notices)?,
+                Some(config) if !config.image_alone => (config.text.heads, source.clone()),
+                _ => text_heads(files, dims, (text.width, text.layers), notices)?,
             };
             let tower = TextTower {
                 context: text.context,
@@ -279,8 +281,9 @@ fn agree(
 ) -> Result<(), CheckpointError> {
     let [(a, from_a), (b, from_b), ..] = found else { return Ok(()) };
     let mut against = Vec::new();
+    let both = !a.image_alone && !b.image_alone;
     if !asked {
-        if a.image.heads != b.image.heads || a.text.heads != b.text.heads {
+        if a.image.heads != b.image.heads || both && a.text.heads != b.text.heads {
             against.push(("architecture", "heads"));
         }
         if a.image_size != b.image_size {
@@ -291,7 +294,8 @@ fn agree(
         }
     }
     if overrides.activation.is_none()
-        && (a.image.activation, a.text.activation) != (b.image.activation, b.text.activation)
+        && (a.image.activation != b.image.activation
+            || both && a.text.activation != b.text.activation)
     {
         against.push(("activation", "the activation"));
     }

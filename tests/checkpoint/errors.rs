@@ -285,6 +285,37 @@ fn hugging_face_configurations_that_cannot_be_run() {
     assert_eq!(config.text.activation, Activation::QuickGelu);
 }
 
+/// The configuration of `CLIPVisionModel` tells of one tower; what it does not know it does not say.
+#[test]
+fn configurations_of_an_image_tower_alone() {
+    let alone = serde_json::json!({
+        "model_type": "clip_vision_model", "hidden_size": 128, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "intermediate_size": 512, "patch_size": 16, "image_size": 64,
+        "hidden_act": "gelu"
+    });
+    let config = ModelConfig::parse(&alone).unwrap();
+    assert!(config.image_alone);
+    assert_eq!((config.image.heads, config.image.activation), (4, Activation::Gelu));
+    assert_eq!(config.text.activation, Activation::Gelu);
+    // Beside the fine-tuned file it gives its heads, and nothing of the text tower.
+    let folder = TempDir::new().unwrap();
+    let all = tensors("hf/model.safetensors");
+    let zeroshot = write(&folder, "zs.safetensors", &all);
+    let tower: Vec<_> = all.into_iter().filter(|it| it.0.starts_with("visual.")).collect();
+    let finetuned = write(&folder, "ft.safetensors", &tower);
+    let mut own: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(fixture("hf/config.json")).unwrap()).unwrap();
+    let mut vision = own["vision_config"].take();
+    vision["model_type"] = "clip_vision_model".into();
+    std::fs::write(folder.path().join("ft.json"), vision.to_string()).unwrap();
+    let both = Pair::open(&zeroshot, &finetuned, &Overrides::default());
+    let said = both.unwrap_err().to_string();
+    assert!(said.contains("the heads of its text tower"), "{said}");
+    let tower = describe(&finetuned).unwrap().architecture.unwrap();
+    assert_eq!((tower.image.heads, tower.activation), (2, Activation::Gelu));
+    assert!(matches!(tower.sources.heads, Source::Config(_)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

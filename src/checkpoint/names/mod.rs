@@ -32,6 +32,7 @@
 //! and may be called `head.*` or `classification_head.*`. open_clip's custom
 //! text towers put `text.` before the text tower's names.
 
+mod bare;
 mod choose;
 pub mod hugging_face;
 
@@ -192,15 +193,7 @@ pub fn canonical<'a>(
             return Err(text.into());
         }
     }
-    for (prefix, tower) in bare_towers(&files) {
-        files = files
-            .into_iter()
-            .map(|(plain, name)| match plain.strip_prefix(&prefix) {
-                Some(rest) if in_tower(rest) => (format!("{prefix}{tower}{rest}"), name),
-                _ => (plain, name),
-            })
-            .collect();
-    }
+    let files = bare::completed(files);
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     let Tower { dialect, prefix, others } = choose(&names, select)?;
     let mut found = Names {
@@ -285,52 +278,6 @@ impl Recipe {
             Self::Stacked(names) => names.iter().map(String::as_str).collect(),
         }
     }
-}
-
-/// Where a file holds image towers alone, without what stands before their names in a CLIP
-/// (`model.visual.state_dict()`, transformers' `CLIPVisionModel`): what stands before them in the
-/// file, and what is missing.
-fn bare_towers(files: &BTreeMap<String, &str>) -> Vec<(String, &'static str)> {
-    const TOWERS: [(&str, &[&str], &str); 2] = [
-        ("conv1.weight", &["class_embedding", "attnpool.positional_embedding"], "visual."),
-        ("embeddings.patch_embedding.weight", &["embeddings.class_embedding"], "vision_model."),
-    ];
-    let known = |name: &String| name.contains("visual.") || name.contains("vision_model.");
-    if files.keys().any(known) {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    for name in files.keys() {
-        for (anchor, beside, tower) in TOWERS {
-            if let Some(prefix) = name.strip_suffix(anchor)
-                && (prefix.is_empty() || prefix.ends_with('.'))
-                && beside.iter().any(|it| files.contains_key(&format!("{prefix}{it}")))
-            {
-                found.push((prefix.to_string(), tower));
-            }
-        }
-    }
-    // One more than are weighed against each other: refused there.
-    found.truncate(choose::MAX_TOWERS + 1);
-    found
-}
-
-/// A name of an image tower alone: what lies beside it in a classifier is no part of it.
-fn in_tower(rest: &str) -> bool {
-    const OPEN_CLIP: [&str; 9] = [
-        "conv",
-        "bn",
-        "layer",
-        "attnpool.",
-        "class_embedding",
-        "positional_embedding",
-        "ln_p",
-        "transformer.",
-        "proj",
-    ];
-    const HUGGING_FACE: [&str; 4] =
-        ["embeddings.", "encoder.layers.", "pre_layrnorm.", "post_layernorm."];
-    OPEN_CLIP.iter().chain(&HUGGING_FACE).any(|part| rest.starts_with(part))
 }
 
 /// A stored head's canonical name, of what wrappers call it.
@@ -423,42 +370,6 @@ mod tests {
             ["model.visual.conv1.weight", "model.token_embedding.weight", "model.ln_final.bias"];
         let found = canonical(names, None).unwrap();
         assert!(found.leftover_text && found.recipes.len() == 1 && found.ignored.len() == 2);
-    }
-
-    #[test]
-    fn an_image_tower_alone_may_lack_its_prefix() {
-        for (prefix, beside) in
-            [("", "class_embedding"), ("module.", "attnpool.positional_embedding")]
-        {
-            let names = ["conv1.weight", beside, "transformer.resblocks.0.ln_1.bias", "proj"];
-            let names = names.map(|name| format!("{prefix}{name}"));
-            let found = canonical(names.iter().map(String::as_str), None).unwrap();
-            assert_eq!(found.prefix, prefix);
-            assert!(found.recipes.keys().all(|name| is_image(name)), "{:?}", found.recipes);
-            assert_eq!(found.recipes["visual.proj"].sources(), [names[3].as_str()]);
-        }
-        // A ResNet of torchvision has no attention pool.
-        assert!(canonical(["conv1.weight", "fc.weight"], None).is_err());
-        // transformers' own, a head beside it, and two in one file.
-        let names = [
-            "embeddings.patch_embedding.weight",
-            "embeddings.class_embedding",
-            "encoder.layers.0.mlp.fc1.bias",
-            "pre_layrnorm.weight",
-        ];
-        let found = canonical(names, None).unwrap();
-        assert_eq!(found.dialect, Dialect::HuggingFace);
-        assert!(found.recipes.contains_key("visual.transformer.resblocks.0.mlp.c_fc.bias"));
-        assert!(found.recipes.contains_key("visual.ln_pre.weight"));
-        let names = ["conv1.weight", "class_embedding", "classification_head.weight"];
-        let found = canonical(names, None).unwrap();
-        assert!(found.recipes.contains_key(HEAD_WEIGHT) && found.recipes.len() == 3);
-        let names = ["conv1.weight", "class_embedding"];
-        let names = ["raw.", "ema."].map(|prefix| names.map(|name| format!("{prefix}{name}")));
-        let names = || names.iter().flatten().map(String::as_str);
-        let found = canonical(names(), None).unwrap();
-        assert_eq!((found.prefix.as_str(), &found.others[..]), ("raw.", &["ema.".to_string()][..]));
-        assert_eq!(canonical(names(), Some("ema")).unwrap().prefix, "ema.");
     }
 
     #[test]

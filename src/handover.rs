@@ -5,7 +5,7 @@
 //! `alphascope` hands such a command over before those constructors run (`src/early.rs`), and does
 //! it itself where there is no twin. A twin of another build hands it back.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 /// Commands that need no libtorch and no screen.
@@ -36,17 +36,15 @@ pub fn only_reads(command: &[u8]) -> bool {
     READS.contains(&command)
 }
 
-/// What was typed, of what a twin was started with; `None`: it was not started by the program of
-/// its own build.
+/// What was typed, of what a twin was started with, and whether the program of its own build handed
+/// it over.
 #[must_use]
-pub fn typed(arguments: &[OsString]) -> Option<Vec<OsString>> {
-    let build = OsStr::from_bytes(BUILD.trim_end_matches('\0').as_bytes());
-    match arguments {
-        [name, first, rest @ ..] if first == build => {
-            Some([name].into_iter().chain(rest).cloned().collect())
-        }
-        _ => None,
-    }
+pub fn received(arguments: impl IntoIterator<Item = OsString>) -> (bool, Vec<OsString>) {
+    let mut typed: Vec<OsString> = arguments.into_iter().collect();
+    let of_a_build = typed.get(1).is_some_and(|it| it.as_bytes().starts_with(b"--build="));
+    let build = of_a_build.then(|| typed.remove(1));
+    let own = BUILD.trim_end_matches('\0').as_bytes();
+    (build.is_some_and(|build| build.as_bytes() == own), typed)
 }
 
 #[cfg(test)]
@@ -57,11 +55,11 @@ mod tests {
     fn a_twin_takes_only_what_its_own_build_hands_over() {
         let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
         let build = BUILD.trim_end_matches('\0');
-        let typed = |it: &[&str]| typed(&words(it));
-        assert_eq!(typed(&["a", build, "data", "x"]), Some(words(&["a", "data", "x"])));
-        assert_eq!(typed(&["a", "--build=0", "data", "x"]), None);
-        assert_eq!(typed(&["a", "data", "x"]), None);
-        assert_eq!(typed(&[]), None);
+        let received = |it: &[&str]| received(words(it));
+        assert_eq!(received(&["a", build, "data", "x"]), (true, words(&["a", "data", "x"])));
+        assert_eq!(received(&["a", "--build=0", "data", "x"]), (false, words(&["a", "data", "x"])));
+        assert_eq!(received(&["a", "data", "x"]), (false, words(&["a", "data", "x"])));
+        assert_eq!(received(&[]), (false, words(&[])));
         assert!(build.len() > "--build=".len() && !build.contains('\0'));
     }
 }

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use alphascope::checkpoint;
+use alphascope::checkpoint::arch::{Dims, ImageDims, TextDims};
 
 /// Bytes.
 const MB: u64 = 1_000_000;
@@ -15,40 +16,12 @@ const MOST: u64 = 100 * MB;
 
 /// A ViT-L/14 of 1.7 GB, all of it zeros that take no place on the disk.
 fn large(folder: &Path) -> PathBuf {
-    let mut tensors: Vec<(String, Vec<usize>)> = vec![
-        ("visual.class_embedding".into(), vec![1024]),
-        ("visual.positional_embedding".into(), vec![257, 1024]),
-        ("visual.proj".into(), vec![1024, 768]),
-        ("visual.conv1.weight".into(), vec![1024, 3, 14, 14]),
-        ("positional_embedding".into(), vec![77, 768]),
-        ("text_projection".into(), vec![768, 768]),
-        ("token_embedding.weight".into(), vec![49408, 768]),
-        ("logit_scale".into(), vec![]),
-    ];
-    for (name, width) in [("visual.ln_pre", 1024), ("visual.ln_post", 1024), ("ln_final", 768)] {
-        tensors.push((format!("{name}.weight"), vec![width]));
-        tensors.push((format!("{name}.bias"), vec![width]));
-    }
-    for (tower, blocks, width) in [("visual.transformer", 24, 1024), ("transformer", 12, 768)] {
-        for block in 0..blocks {
-            for (name, shape) in [
-                ("ln_1.weight", vec![width]),
-                ("ln_1.bias", vec![width]),
-                ("attn.in_proj_weight", vec![3 * width, width]),
-                ("attn.in_proj_bias", vec![3 * width]),
-                ("attn.out_proj.weight", vec![width, width]),
-                ("attn.out_proj.bias", vec![width]),
-                ("ln_2.weight", vec![width]),
-                ("ln_2.bias", vec![width]),
-                ("mlp.c_fc.weight", vec![4 * width, width]),
-                ("mlp.c_fc.bias", vec![4 * width]),
-                ("mlp.c_proj.weight", vec![width, 4 * width]),
-                ("mlp.c_proj.bias", vec![width]),
-            ] {
-                tensors.push((format!("{tower}.resblocks.{block}.{name}"), shape));
-            }
-        }
-    }
+    let image =
+        ImageDims { patch: 14, grid: 16, width: 1024, layers: 24, mlp_width: 4096, resnet: None };
+    let text = TextDims { context: 77, vocab: 49408, width: 768, layers: 12, mlp_width: 3072 };
+    let dims = Dims { image, text: Some(text), embed: 768 };
+    let scale = ("logit_scale".to_string(), vec![]);
+    let tensors = dims.image_tensors().into_iter().chain(dims.text_tensors()).chain([scale]);
     let mut end = 0;
     let mut header = serde_json::Map::new();
     for (name, shape) in tensors {

@@ -2,20 +2,13 @@
 //! where it must.
 
 use super::board::{Board, Verdict};
+pub use crate::sweep::ids::spelled as alpha;
 pub use crate::sweep::stats::signed;
 
 /// One decimal: `45.8`.
 #[must_use]
 pub fn percent(value: f64) -> String {
     format!("{value:.1}")
-}
-
-/// `0.3`, `0.25`, `1`: at most so many decimals; see [`decimals`].
-#[must_use]
-pub fn alpha(value: f64, decimals: usize) -> String {
-    let text = format!("{value:.decimals$}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".into() } else { minus(text) }
 }
 
 /// Decimals that tell the points of a grid from each other and from both ends: three

@@ -11,32 +11,23 @@ use std::process::{Command, ExitCode};
 use alphascope_reader::{cli, handover};
 
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().collect();
-    match handover::typed(&arguments) {
-        Some(typed) => cli::main(typed),
-        None => back(&arguments),
+    match handover::received(std::env::args_os()) {
+        (true, typed) => cli::main(typed),
+        (false, typed) => back(&typed),
     }
 }
 
 /// Hands the command back to the program beside this one: it is of another build.
-fn back(arguments: &[OsString]) -> ExitCode {
-    let mut typed = arguments.iter();
-    let name = typed.next();
-    let handed = |word: &OsString| word.as_bytes().starts_with(b"--build=");
-    let typed = typed
-        .as_slice()
-        .split_first()
-        .filter(|(first, _)| handed(first))
-        .map_or(typed.as_slice(), |(_, rest)| rest);
+fn back(typed: &[OsString]) -> ExitCode {
     let own = std::env::current_exe().unwrap_or_default();
     let program =
         own.as_os_str().as_bytes().strip_suffix(handover::SUFFIX).unwrap_or(b"alphascope");
     let program = Path::new(OsStr::from_bytes(program));
     let (variable, value) = handover::OFF.split_once('=').unwrap_or_default();
     let mut command = Command::new(program);
-    command.args(typed).env(variable, value);
-    if let Some(name) = name {
-        command.arg0(name);
+    command.env(variable, value);
+    if let [name, typed @ ..] = typed {
+        command.arg0(name).args(typed);
     }
     let error = command.exec();
     let _ = writeln!(

@@ -429,7 +429,8 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Tensor`].
     pub fn check_finite(&self, name: &str) -> Result<(), CheckpointError> {
-        let Some((at, value)) = self.first_not_finite(name) else {
+        // Whoever asks reads it next: it stays in memory.
+        let Some((at, value)) = self.get(name).and_then(|tensor| tensor.first_not_finite()) else {
             return Ok(());
         };
         Err(CheckpointError::Tensor {

@@ -86,8 +86,7 @@ impl Pair {
         overrides: &Overrides,
     ) -> Result<Self, CheckpointError> {
         let mut notices = Vec::new();
-        complement(&zeroshot, &mut finetuned, &mut notices);
-        align(&mut zeroshot, &mut finetuned, overrides, &mut notices)?;
+        bring_together(&mut zeroshot, &mut finetuned, overrides, &mut notices)?;
         if let Some(head) = &overrides.head {
             for (end, file) in [("zero-shot", &mut zeroshot), ("fine-tuned", &mut finetuned)] {
                 if !file.has(HEAD_WEIGHT) {
@@ -306,9 +305,19 @@ pub fn opened(
     notices: &mut Vec<String>,
 ) -> Result<(Checkpoint, Checkpoint), CheckpointError> {
     let (mut zeroshot, mut finetuned) = (Checkpoint::open(zeroshot)?, Checkpoint::open(finetuned)?);
-    complement(&zeroshot, &mut finetuned, notices);
-    align(&mut zeroshot, &mut finetuned, overrides, notices)?;
+    bring_together(&mut zeroshot, &mut finetuned, overrides, notices)?;
     Ok((zeroshot, finetuned))
+}
+
+/// [`complement`], then [`align`].
+fn bring_together(
+    zeroshot: &mut Checkpoint,
+    finetuned: &mut Checkpoint,
+    overrides: &Overrides,
+    notices: &mut Vec<String>,
+) -> Result<(), CheckpointError> {
+    complement(zeroshot, finetuned, notices);
+    align(zeroshot, finetuned, overrides, notices)
 }
 
 /// What opening each file has to say, with its end.

@@ -35,9 +35,7 @@ impl Alpha {
     /// For people: at most six decimals, with a true minus.
     #[must_use]
     pub fn short(self) -> String {
-        let text = format!("{:.6}", self.0);
-        let text = text.trim_end_matches('0').trim_end_matches('.');
-        if text == "-0" { "0".into() } else { text.replace('-', "−") }
+        spelled(self.0, 6)
     }
 
     /// True at either file's own weights, where nothing is interpolated.
@@ -185,6 +183,14 @@ impl Task {
             Self::Activation => VariantId::DENSE,
         }
     }
+}
+
+/// An α for people: at most so many decimals, with a true minus, and no minus before 0.
+#[must_use]
+pub fn spelled(alpha: f64, decimals: usize) -> String {
+    let text = format!("{alpha:.decimals$}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".into() } else { text.replace('-', "−") }
 }
 
 #[cfg(test)]
